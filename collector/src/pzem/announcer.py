@@ -1,0 +1,66 @@
+"""Log lines for people: one when a meter's state has changed, never one a cycle."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from pzem.meter import NO_PORT, Outcome, Silent
+from pzem.registers import Reading
+
+SURE_AFTER_CYCLES: Final = 3
+"""A state has to last before it is news: on a line that loses a reply now and then,
+every hiccup is in the database and none in the log."""
+
+OK: Final = "ok"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _News:
+    said: str | None = None
+    seen: str = ""
+    cycles: int = 0
+
+
+class Announcer:
+    """Compares each cycle with what was last said about each meter."""
+
+    def __init__(self) -> None:
+        self._meters: dict[str, _News] = {}
+
+    def note(self, outcomes: Mapping[str, Outcome]) -> None:
+        """Log what has changed for good with these outcomes."""
+        for name, outcome in outcomes.items():
+            news = self._meters.setdefault(name, _News())
+            kind = _kind(outcome)
+            news.cycles = news.cycles + 1 if kind == news.seen else 1
+            news.seen = kind
+            if kind == news.said or news.cycles < SURE_AFTER_CYCLES:
+                continue
+            if news.said is not None or kind != OK:
+                self._say(name, outcome)
+            news.said = kind
+
+    @staticmethod
+    def _say(name: str, outcome: Outcome) -> None:
+        if isinstance(outcome, Reading):
+            log.info("%s is read again", name)
+        elif isinstance(outcome, Silent):
+            log.warning("%s is silent (%s)", name, _explain(outcome))
+        else:
+            log.warning("%s is faulty (%s)", name, outcome.reason)
+
+
+def _kind(outcome: Outcome) -> str:
+    """Return the state without its values: a reason with other figures is no news."""
+    return OK if isinstance(outcome, Reading) else outcome.reason.partition(" ")[0]
+
+
+def _explain(outcome: Silent) -> str:
+    if outcome.reason == NO_PORT:
+        return "its adapter is not plugged in"
+    return outcome.reason.replace("_", " ")

@@ -1,0 +1,178 @@
+"""`pzem`: the command line.
+
+Exit codes: 0 done, 1 the thing asked for failed, 2 wrong usage or configuration.
+Whatever goes wrong is said in one line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from pzem import __version__
+from pzem.cli import collecting, commissioning
+from pzem.config import DEFAULT_PATH, ConfigError
+from pzem.line import IO_ERRORS, PortBusyError, PortError
+from pzem.meter import MeterError
+from pzem.registers import MAX_ADDRESS, MIN_ADDRESS
+from pzem.service import CollectorError
+from pzem.testing import command as simulate
+
+FAILED = 1
+WRONG_USAGE = 2
+INTERRUPTED = 130
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    args = build_parser().parse_args(argv)
+    try:
+        return int(args.command(args))
+    except ConfigError as error:
+        for line in error.lines:
+            _complain(line)
+        return WRONG_USAGE
+    except PortBusyError as error:
+        _complain(f"{error} (if it is the collector: sudo systemctl stop pzem)")
+    except (PortError, MeterError, CollectorError) as error:
+        _complain(str(error))
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has gone; Python would complain once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except IO_ERRORS as error:
+        _complain(f"the port failed: {error}; is the adapter still plugged in?")
+    return FAILED
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    parser = argparse.ArgumentParser(
+        prog="pzem", description="Reads PZEM-016 energy meters and stores what they show."
+    )
+    parser.add_argument("--version", action="version", version=f"pzem {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def add(name: str, what: str, *shared: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        return commands.add_parser(name, help=what, description=what, parents=shared)
+
+    config, ports, as_json, meter = _config(), _ports(), _json(), _meter()
+
+    run = add("run", "Collect until stopped: read every meter, fill InfluxDB.", config)
+    run.set_defaults(command=collecting.run)
+
+    check = add("check-config", "Check the configuration and say what is wrong with it.", config)
+    check.set_defaults(command=collecting.check_config)
+
+    scan = add("scan", "Find every meter on every port.", config, ports, as_json)
+    scan.add_argument(
+        "--addresses",
+        type=_address_range,
+        metavar="FROM-TO",
+        help=f"ask only these addresses (default: {MIN_ADDRESS}-{MAX_ADDRESS}, about a minute)",
+    )
+    scan.set_defaults(command=commissioning.scan)
+
+    read = add("read", "Read the configured meters once.", config, ports, as_json)
+    read.add_argument("names", nargs="*", metavar="NAME", help="only these meters")
+    read.set_defaults(command=commissioning.read)
+
+    address = add(
+        "set-address",
+        "Give the one meter that is plugged in another address.",
+        config,
+        ports,
+        as_json,
+    )
+    address.add_argument("address", type=_address, metavar="ADDRESS", help="the new address")
+    address.set_defaults(command=commissioning.set_address)
+
+    reset = add(
+        "reset-energy", "Set a meter's energy counter to zero.", config, ports, as_json, meter
+    )
+    reset.add_argument("--yes", action="store_true", help="do not ask")
+    reset.set_defaults(command=commissioning.reset_energy)
+
+    alarm = add(
+        "alarm-threshold",
+        "Show or set the power above which a meter raises its alarm.",
+        config,
+        ports,
+        as_json,
+        meter,
+    )
+    alarm.add_argument(
+        "watts", nargs="?", type=_watts, metavar="WATTS", help="the new threshold; none: show it"
+    )
+    alarm.set_defaults(command=commissioning.alarm_threshold)
+
+    simulated = add("simulate", "Play PZEM-016 meters on pseudo terminals.")
+    simulate.add_arguments(simulated)
+    simulated.set_defaults(command=simulate.run)
+    return parser
+
+
+def _config() -> argparse.ArgumentParser:
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument(
+        "--config",
+        type=Path,
+        metavar="PATH",
+        help=f"the configuration (default: {DEFAULT_PATH})",
+    )
+    return shared
+
+
+def _ports() -> argparse.ArgumentParser:
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument(
+        "--port",
+        action="append",
+        dest="ports",
+        metavar="PATH",
+        help="use this port instead of the configured ones; may be repeated",
+    )
+    return shared
+
+
+def _json() -> argparse.ArgumentParser:
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--json", action="store_true", help="print JSON")
+    return shared
+
+
+def _meter() -> argparse.ArgumentParser:
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("meter", metavar="METER", help="a configured name, or an address")
+    return shared
+
+
+def _address(text: str) -> int:
+    if text.isdecimal() and MIN_ADDRESS <= int(text) <= MAX_ADDRESS:
+        return int(text)
+    raise argparse.ArgumentTypeError(
+        f"{text} is not a meter's address; use {MIN_ADDRESS} to {MAX_ADDRESS}"
+    )
+
+
+def _address_range(text: str) -> range:
+    first, dash, last = text.partition("-")
+    addresses = range(_address(first), _address(last if dash else first) + 1)
+    if not addresses:
+        raise argparse.ArgumentTypeError(f"{text} is empty; write the smaller address first")
+    return addresses
+
+
+def _watts(text: str) -> int:
+    if text.isdecimal() and int(text) <= commissioning.MAX_THRESHOLD_W:
+        return int(text)
+    raise argparse.ArgumentTypeError(
+        f"{text} is not a threshold; use 0 to {commissioning.MAX_THRESHOLD_W} W, whole watts"
+    )
+
+
+def _complain(line: str) -> None:
+    print(f"pzem: {line}", file=sys.stderr)

@@ -1,0 +1,39 @@
+"""Readings as people read them: one row a meter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+NOTHING = "-"
+READING_HEADS = ("V", "A", "W", "VA", "PF", "Hz", "kWh")
+
+
+def reading_cells(fields: dict[str, float]) -> list[str]:
+    """Format the fields of a `meter` point, units as in `READING_HEADS`."""
+    return [
+        f"{fields['volts']:.1f}",
+        f"{fields['amps']:.3f}",
+        f"{fields['watts']:.1f}",
+        f"{fields['volt_amps']:.1f}",
+        f"{fields['power_factor']:.2f}",
+        f"{fields['hertz']:.1f}",
+        f"{fields['energy_wh'] / 1000:.3f}",
+    ]
+
+
+def no_reading_cells() -> list[str]:
+    """Return the cells of a meter that shows nothing: not a zero, but nothing."""
+    return [NOTHING] * len(READING_HEADS)
+
+
+def layout(heads: Sequence[str], rows: Iterable[Sequence[str]], *, words: int) -> list[str]:
+    """Align `rows` under `heads`: the first `words` columns and the last one to the left."""
+    table = [list(heads), *map(list, rows)]
+    widths = [max(len(row[column]) for row in table) for column in range(len(heads))]
+    return [
+        "  ".join(
+            cell.ljust(width) if column < words or column == len(heads) - 1 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in table
+    ]

@@ -1,0 +1,189 @@
+"""One RS-485 line behind a tty: opened exclusively, and read frame by frame."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import select
+import termios
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import serial
+
+from pzem import frames
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+TRY_S: Final = 0.3
+"""How long a meter gets to answer. A read takes 62 to 66 ms on the wire, up to
+130 ms with slow adapters (measured; see the timing table of the protocol)."""
+DRAIN_S: Final = 0.1
+"""Silence to wait for before asking again, so that a late reply is not taken for
+the answer to the next question."""
+QUIET_S: Final = 0.05
+"""A line that has delivered a frame's worth of bytes and then paused this long has
+finished talking: 3.5 characters (4 ms), blurred by an adapter's latency timer (16 ms)
+and by the scheduling of a busy Pi."""
+
+IO_ERRORS: Final = (OSError, termios.error)
+"""What a vanished adapter raises: `serial.SerialException` is an OSError, but
+`termios.error` is not."""
+
+
+class PortError(Exception):
+    """A port cannot be used; the message is one line for people."""
+
+
+class PortBusyError(PortError):
+    """Another process holds the port."""
+
+
+class Line(serial.Serial):
+    """A serial port that hands its reader whole Modbus replies.
+
+    `minimalmodbus` takes it as its serial object. Its `read` differs from the one of
+    `serial.Serial`: it waits for a reply to what was last written and returns that
+    reply alone, whatever an adapter puts around it; failing that, whatever came.
+
+    Raises `PortError` from the constructor, `OSError` or `termios.error` later.
+    """
+
+    def __init__(self, path: str) -> None:
+        super().__init__(baudrate=frames.BAUD, timeout=TRY_S, write_timeout=TRY_S, exclusive=True)
+        self.reply_timeout_s = TRY_S
+        self.last_reply = b""
+        """What the last `read` returned."""
+        self._request = b""
+        self._owing: set[int] = set()
+        self.port = path
+        try:
+            self.open()
+        except IO_ERRORS as error:
+            raise _port_error(path, error) from error
+        try:
+            # flock keeps out those who ask for it, TIOCEXCL all others but root.
+            fcntl.ioctl(self.fileno(), termios.TIOCEXCL)
+        except OSError as error:
+            self.close()
+            raise _port_error(path, error) from error
+
+    def close(self) -> None:
+        """Let go of the port; never raises, for the adapter may be gone already."""
+        if self.is_open:
+            with contextlib.suppress(*IO_ERRORS):
+                fcntl.ioctl(self.fileno(), termios.TIOCNXCL)
+        with contextlib.suppress(*IO_ERRORS):
+            super().close()
+
+    def write(self, request: ReadableBuffer, /) -> int | None:
+        """Send `request` and remember it: `read` returns the reply to it."""
+        self._request = bytes(memoryview(request))
+        return super().write(request)
+
+    def read(self, size: int = 1, /) -> bytes:  # noqa: ARG002 - what pyserial asks for
+        """Return the reply to the last request, what came instead of it, or nothing.
+
+        Gives up after `reply_timeout_s` seconds. `size` is ignored: the length of a
+        reply follows from its request.
+        """
+        request = self._request
+        enough = frames.reply_length(request)
+        deadline = time.monotonic() + self.reply_timeout_s
+        received = b""
+        while True:
+            if (reply := frames.find_reply(received, request)) is not None:
+                self._owing.discard(request[0])
+                self.last_reply = reply
+                return reply
+            wait_s = deadline - time.monotonic()
+            came = self._without_echo(received)
+            if len(came) >= enough:
+                wait_s = min(wait_s, QUIET_S)
+            if wait_s <= 0 or not self._readable(wait_s):
+                break
+            received += self._receive()
+        came = self._without_late_replies(came)
+        if not came:
+            self._owing.add(request[0])
+        self.last_reply = came
+        return came
+
+    def exchange(self, request: bytes, timeout_s: float = TRY_S) -> bytes:
+        """Send a raw `request` with its CRC and return what `read` makes of the answer."""
+        self.reset_input_buffer()
+        self.reply_timeout_s = timeout_s
+        self.write(request)
+        return self.read()
+
+    def owes(self, address: int) -> bool:
+        """Tell whether the last question to `address` went unanswered on this line."""
+        return address in self._owing
+
+    def complaint(self) -> str:
+        """Say in a word what is wrong with the last reply, if it was none."""
+        return frames.describe_bad(self.last_reply, self._request)
+
+    def drain(self, seconds: float = DRAIN_S) -> None:
+        """Throw away what arrives during the next `seconds`."""
+        deadline = time.monotonic() + seconds
+        while (wait_s := deadline - time.monotonic()) > 0:
+            if self._readable(wait_s):
+                self._receive()
+
+    def _readable(self, wait_s: float) -> bool:
+        return bool(select.select([self], [], [], wait_s)[0])
+
+    def _receive(self) -> bytes:
+        try:
+            chunk = os.read(self.fileno(), 256)
+        except BlockingIOError:
+            return b""
+        if not chunk:
+            raise OSError(errno.EIO, "the port hung up")
+        return chunk
+
+    def _without_echo(self, received: bytes) -> bytes:
+        """Take away the request itself, where an adapter hands it back."""
+        return received.removeprefix(self._request)
+
+    def _without_late_replies(self, received: bytes) -> bytes:
+        """Take away replies of other meters that were given up on before."""
+        for address in self._owing - {self._request[0]}:
+            asked = bytes([address]) + self._request[1:]
+            if (late := frames.find_reply(received, asked)) is not None:
+                received = received.replace(late, b"", 1)
+        return received
+
+
+def _port_error(path: str, error: BaseException) -> PortError:
+    code = error.args[0] if error.args else None
+    if code in (errno.EAGAIN, errno.EBUSY):
+        holder = holder_of(path)
+        by = f" by {holder}" if holder else " by another process"
+        return PortBusyError(f"{path} is in use{by}; stop that first")
+    if code == errno.ENOENT:
+        return PortError(f"{path} does not exist; is the adapter plugged in?")
+    if code == errno.EACCES:
+        return PortError(f"{path}: permission denied; be root or a member of group dialout")
+    if isinstance(error, serial.SerialException) and "configure" in str(error):
+        return PortError(f"{path} is not a serial port; mend ports in the configuration")
+    return PortError(f"{path} cannot be used: {os.strerror(code) if type(code) is int else error}")
+
+
+def holder_of(path: str) -> str | None:
+    """Name the process that has `path` open, as `NAME (pid N)`, if it can be seen."""
+    device = os.path.realpath(path)
+    for handle in Path("/proc").glob("[0-9]*/fd/*"):
+        try:
+            pid = int(handle.parts[2])
+            if pid != os.getpid() and os.readlink(handle) == device:
+                name = Path(f"/proc/{pid}/comm").read_text(encoding="utf-8").strip()
+                return f"{name} (pid {pid})"
+        except OSError:
+            continue
+    return None

@@ -1,0 +1,159 @@
+"""One PZEM-016 on one line, spoken to through minimalmodbus.
+
+A read has three outcomes, never confused: a `Reading`, `Silent` (nothing answered),
+`Faulty` (something answered that cannot be true, and why).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import minimalmodbus
+
+from pzem import frames
+from pzem.line import TRY_S, Line
+from pzem.registers import (
+    FIRST_REGISTER,
+    HOLDING_ADDRESS,
+    HOLDING_ALARM_THRESHOLD,
+    REGISTER_COUNT,
+    OverRangeError,
+    Reading,
+    decode,
+)
+
+NO_ANSWER: Final = "no_answer"
+NO_PORT: Final = "no_port"
+PORT_BUSY: Final = "port_busy"
+PORT_FAILED: Final = "port_failed"
+
+MODBUS_ERRORS: Final = {
+    1: "illegal function",
+    2: "illegal address",
+    3: "illegal data",
+    4: "slave error",
+}
+"""Error codes of the manual, as they follow `function | 0x80` in a reply."""
+
+
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """Nothing answered. `reason` tells a quiet meter from an absent adapter."""
+
+    reason: str = NO_ANSWER
+
+
+@dataclass(frozen=True, slots=True)
+class Faulty:
+    """Something answered that cannot be true; `reason` is a word, then its details.
+
+    `well_formed`: address, function, length and CRC agreed, so the meter is there.
+    """
+
+    reason: str
+    well_formed: bool = False
+
+
+Outcome = Reading | Silent | Faulty
+
+
+class MeterError(Exception):
+    """A meter did not do what it was told; the message is one line for people."""
+
+
+def heard(outcome: Outcome) -> bool:
+    """Tell whether a meter, rather than noise, was heard."""
+    return isinstance(outcome, Reading) or (isinstance(outcome, Faulty) and outcome.well_formed)
+
+
+class Meter:
+    """The meter with `address` (1 to 247, or 248 for whichever is alone) on `line`."""
+
+    def __init__(self, line: Line, address: int) -> None:
+        self.address = address
+        self._line = line
+        self._instrument = minimalmodbus.Instrument(line, address)
+
+    def read(self, timeout_s: float = TRY_S) -> Outcome:
+        """Ask once for the measurement table, waiting `timeout_s` at most.
+
+        Raises `OSError` or `termios.error` if the port is gone.
+        """
+        self._line.reply_timeout_s = timeout_s
+        try:
+            words = self._instrument.read_registers(
+                FIRST_REGISTER, REGISTER_COUNT, functioncode=frames.READ_INPUT
+            )
+        except minimalmodbus.NoResponseError:
+            return Silent()
+        except minimalmodbus.SlaveReportedException:
+            return Faulty(f"modbus_error {self._line.last_reply[2]}", well_formed=True)
+        except minimalmodbus.ModbusException:
+            return Faulty(self._line.complaint())
+        try:
+            return decode(words)
+        except OverRangeError as error:
+            return Faulty(str(error), well_formed=True)
+
+    def stored_address(self) -> int:
+        """Return the address that the meter itself holds. Raises as `alarm_threshold_w`."""
+        return self._read_holding(HOLDING_ADDRESS)
+
+    def alarm_threshold_w(self) -> int:
+        """Return the power in W above which the meter raises its alarm.
+
+        Raises `MeterError` without a proper answer, `OSError` without a port.
+        """
+        return self._read_holding(HOLDING_ALARM_THRESHOLD)
+
+    def set_alarm_threshold_w(self, watts: int) -> None:
+        """Set the alarm threshold and read it back. Raises as `alarm_threshold_w`."""
+        self._write_holding(HOLDING_ALARM_THRESHOLD, watts)
+        if (kept := self.alarm_threshold_w()) != watts:
+            raise MeterError(f"the meter keeps {kept} W instead of {watts} W; try again")
+
+    def set_address(self, address: int) -> None:
+        """Give the meter another address; from then on it answers to that one only.
+
+        The caller has made sure that it is alone and reads it at its new address
+        afterwards. Raises as `alarm_threshold_w`.
+        """
+        self._write_holding(HOLDING_ADDRESS, address)
+
+    def reset_energy(self) -> None:
+        """Set the meter's energy counter to zero. Raises as `alarm_threshold_w`.
+
+        The caller reads the counter afterwards: an adapter with local echo answers
+        a reset all by itself.
+        """
+        # minimalmodbus has no public way to send a function code of a vendor.
+        request = frames.with_crc(bytes([self.address, frames.RESET_ENERGY]))
+        self._line.drain(frames.SILENT_GAP_S)
+        reply = self._line.exchange(request)
+        if reply != request:
+            raise MeterError(self._why("reset its energy", reply))
+
+    def _read_holding(self, register: int) -> int:
+        self._line.reply_timeout_s = TRY_S
+        try:
+            return int(self._instrument.read_register(register, functioncode=frames.READ_HOLDING))
+        except minimalmodbus.ModbusException as error:
+            raise MeterError(self._why("tell its settings", self._line.last_reply)) from error
+
+    def _write_holding(self, register: int, value: int) -> None:
+        self._line.reply_timeout_s = TRY_S
+        try:
+            self._instrument.write_register(register, value, functioncode=frames.WRITE_SINGLE)
+        except minimalmodbus.ModbusException as error:
+            raise MeterError(self._why("take its new setting", self._line.last_reply)) from error
+        self._line.drain(frames.SILENT_GAP_S)
+
+    def _why(self, task: str, reply: bytes) -> str:
+        if not reply:
+            what = "no answer"
+        elif len(reply) == frames.ERROR_LENGTH and reply[1] & frames.ERROR_FLAG:
+            what = MODBUS_ERRORS.get(reply[2], f"Modbus error {reply[2]}")
+        else:
+            what = f"garbled answer ({self._line.complaint()})"
+        return f"the meter at address {self.address} did not {task}: {what}"

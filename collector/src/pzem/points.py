@@ -1,0 +1,97 @@
+"""One cycle as InfluxDB line protocol: the schema of the database `housePower`.
+
+Numeric fields are floats, flags too (their mean is a share of time). What was not
+measured is a missing point or field, never a zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from influxdb.line_protocol import make_lines
+
+from pzem.house import HouseState
+from pzem.meter import Outcome, Silent
+from pzem.registers import Reading
+from pzem.schedule import Slot
+
+STATE_OK: Final = 0.0
+STATE_SILENT: Final = 1.0
+STATE_FAULTY: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Cycle:
+    """Everything that one slot brought."""
+
+    slot: Slot
+    outcomes: Mapping[str, Outcome]
+    house: HouseState
+    lateness_s: float
+    """From the slot to the start of reading, in s."""
+    cycle_s: float
+    """From the start of reading to the last answer or its absence, in s."""
+    waiting_cycles: int
+    """Cycles read earlier and not yet written."""
+
+
+def lines(cycle: Cycle) -> list[str]:
+    """Return the points of `cycle`, one line each, stamped in whole seconds."""
+    points: list[dict[str, Any]] = []
+    for name, outcome in cycle.outcomes.items():
+        if isinstance(outcome, Reading):
+            points.append(_point("meter", meter_fields(outcome), meter=name))
+        points.append(_point("meter_state", _state_fields(outcome), meter=name))
+    points.append(_point("house", _house_fields(cycle.house)))
+    points.append(
+        _point(
+            "collector",
+            {
+                "cycle_s": round(cycle.cycle_s, 4),
+                "lateness_s": round(cycle.lateness_s, 4),
+                "waiting_cycles": float(cycle.waiting_cycles),
+            },
+        )
+    )
+    for point in points:
+        point["time"] = cycle.slot.unix_s
+    written = [point for point in points if point["fields"]]
+    return str(make_lines({"points": written}, precision="s")).splitlines()
+
+
+def meter_fields(reading: Reading) -> dict[str, float]:
+    """Return the fields of a `meter` point; units as in their names, V, A, W, VA, Hz, Wh."""
+    return {
+        "volts": reading.volts,
+        "amps": reading.amps,
+        "watts": reading.watts,
+        "volt_amps": reading.volt_amps,
+        "power_factor": reading.power_factor,
+        "hertz": reading.hertz,
+        "energy_wh": reading.energy_wh,
+        "alarm": float(reading.alarm),
+    }
+
+
+def _point(measurement: str, fields: dict[str, Any], **tags: str) -> dict[str, Any]:
+    return {"measurement": measurement, "tags": tags, "fields": fields}
+
+
+def _state_fields(outcome: Outcome) -> dict[str, float | str]:
+    """Return state and reason; a healthy meter has none, so the last one stays the last."""
+    if isinstance(outcome, Reading):
+        return {"state": STATE_OK}
+    state = STATE_SILENT if isinstance(outcome, Silent) else STATE_FAULTY
+    return {"state": state, "reason": outcome.reason}
+
+
+def _house_fields(house: HouseState) -> dict[str, float]:
+    fields = {
+        "watts": house.watts,
+        "volt_amps": house.volt_amps,
+        "utility_on": house.utility_on,
+        "generator_on": house.generator_on,
+    }
+    return {name: float(value) for name, value in fields.items() if value is not None}

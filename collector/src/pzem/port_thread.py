@@ -1,0 +1,143 @@
+"""One thread for each tty: it owns the line and works through what a cycle asks of it."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import Final
+
+from pzem.line import DRAIN_S, IO_ERRORS, TRY_S, Line, PortError
+from pzem.meter import Faulty, Meter, Outcome, Silent, heard
+
+MIN_TRY_S: Final = 0.1
+"""With less time left a try would be cut before a healthy meter's answer is in."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Ask for one meter: `tries` times at most, or as a guest if nobody else heard it."""
+
+    name: str
+    address: int
+    tries: int
+    guest: bool
+
+
+@dataclass(slots=True)
+class Job:
+    """What one port does in one cycle, and what came of it."""
+
+    asks: list[Ask]
+    deadline: float
+    """Monotonic seconds; nothing is asked later."""
+    reopen: bool
+    found: set[str]
+    """Names heard on any port in this cycle; all jobs of a cycle share it."""
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    failure: PortError | None = None
+    done: threading.Event = field(default_factory=threading.Event)
+
+
+class PortThread(threading.Thread):
+    """Does the jobs of one tty, one after the other, and owns its `Line`."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(name=f"port {path}", daemon=True)
+        self._path = path
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._line: Line | None = None
+        self.start()
+
+    def submit(self, job: Job) -> None:
+        """Have `job` done; its `done` is set at the end, whatever happens."""
+        self._jobs.put(job)
+
+    def stop(self) -> None:
+        """End the thread after its present job and let go of the port."""
+        self._jobs.put(None)
+
+    def run(self) -> None:
+        """Work until stopped."""
+        while (job := self._jobs.get()) is not None:
+            try:
+                self._do(job)
+            except PortError as error:
+                job.failure = error
+            except IO_ERRORS as error:
+                job.failure = PortError(f"{self._path} failed: {error}")
+                self._close()
+            except Exception as error:
+                log.exception("%s: reading failed; this is a defect", self._path)
+                job.failure = PortError(f"{self._path} failed: {error}")
+                self._close()
+            finally:
+                job.done.set()
+        self._close()
+
+    def _do(self, job: Job) -> None:
+        if job.reopen:
+            self._close()
+        was_open = self._line is not None
+        try:
+            self._ask_all(job)
+        except IO_ERRORS:
+            # Unplugged and back under the same name: the old handle is dead, a new
+            # one still saves this slot.
+            self._close()
+            if not was_open:
+                raise
+            self._ask_all(job)
+        if all(ask.guest for ask in job.asks) and not any(map(heard, job.outcomes.values())):
+            self._close()
+
+    def _ask_all(self, job: Job) -> None:
+        line = self._line = self._line or Line(self._path)
+        for ask in job.asks:
+            if ask.name in job.outcomes or (ask.guest and ask.name in job.found):
+                continue
+            if job.deadline - time.monotonic() < MIN_TRY_S:
+                break
+            outcome = ask_meter(line, ask.address, ask.tries, job.deadline)
+            job.outcomes[ask.name] = outcome
+            if heard(outcome):
+                job.found.add(ask.name)
+            elif isinstance(outcome, Faulty):
+                line.drain()
+
+    def _close(self) -> None:
+        if self._line is not None:
+            self._line.close()
+            self._line = None
+
+
+def ask_meter(line: Line, address: int, tries: int, deadline: float) -> Outcome:
+    """Read one meter by `deadline` (monotonic seconds), asking again if need be.
+
+    If the last question of an earlier cycle went unanswered, the first answer now may
+    be a late one to that, with the values of then. It is read away, and the answer to
+    a second question counts.
+
+    Raises `OSError` or `termios.error` if the port is gone.
+    """
+    meter = Meter(line, address)
+    outcome: Outcome = Silent()
+    owing = line.owes(address)
+    for attempt in range(tries):
+        if attempt:
+            line.drain(DRAIN_S)
+        left_s = deadline - time.monotonic()
+        if left_s < MIN_TRY_S:
+            break
+        answer = meter.read(min(TRY_S, left_s))
+        if heard(answer) and owing:
+            answer = meter.read(max(MIN_TRY_S, min(TRY_S, deadline - time.monotonic())))
+        if not isinstance(answer, Silent):
+            outcome = answer
+        if heard(answer):
+            break
+    return outcome

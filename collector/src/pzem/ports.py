@@ -1,0 +1,318 @@
+"""Which meter answers on which tty, and the asking of all of them in one cycle.
+
+Adapters carry no serial number and ttys are renumbered at every plug and boot, so a
+meter is found by asking. One thread a tty: a slow line delays nobody but itself.
+
+A port is *home* to the meters last heard on it. Every cycle a port asks its own
+meters, those that answered in the last cycle first. Other meters are asked for on it
+(*guests*) only while they do not answer: at the start, when a tty appears, and at
+intervals that grow from a minute to an hour; what hangs on a foreign port is left
+alone in between, and the port is closed.
+
+A meter that was never heard, such as a generator's that is off on the day of the
+installation, may have its first run at any time and is looked for in every cycle,
+provided that the guess harms nobody: on the ports that are nobody's home if there
+are no more of them than meters to find, or, where no such port is left, on the lines
+of the other meters, after those.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from pzem.adapters import present_ports, usb_socket
+from pzem.line import TRY_S, PortBusyError
+from pzem.memory import Memory
+from pzem.meter import NO_ANSWER, NO_PORT, PORT_BUSY, PORT_FAILED, Faulty, Outcome, Silent, heard
+from pzem.port_thread import MIN_TRY_S, Ask, Job, PortThread
+
+GRACE_S: Final = 0.05
+"""What a thread may need after its deadline to hand over its results."""
+FIRST_PROBE_S: Final = 60.0
+LAST_PROBE_S: Final = 3600.0
+REOPEN_AFTER_CYCLES: Final = 5
+"""Adapters get stuck without an error; a port this long without a word is reopened."""
+DISCOVERY_S: Final = 3.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Place:
+    """What is known of one meter's whereabouts."""
+
+    name: str
+    address: int
+    home: str | None = None
+    usb: str | None = None
+    seen: bool = False
+    """Heard at least once, now or before the last restart."""
+    answered: bool = False
+    """Something came in the last cycle."""
+
+
+@dataclass(slots=True)
+class _Port:
+    """One present tty."""
+
+    path: str
+    device: int
+    thread: PortThread
+    usb: str | None
+    pending: set[str]
+    """Names still to be asked for once on this port."""
+    probe_at: float
+    probe_interval_s: float = FIRST_PROBE_S
+    asked_at: dict[str, float] = field(default_factory=dict)
+    foreign: bool = False
+    """Noise came instead of an answer, and no meter was ever heard here."""
+    job: Job | None = None
+    wordless_cycles: int = 0
+    reopen_at: float = 0.0
+    reopen_interval_s: float = FIRST_PROBE_S
+    trouble: str | None = None
+
+
+class Ports:
+    """Asks every configured meter once a cycle, wherever it is.
+
+    `meters` maps names to addresses, `memory` keeps the places over restarts. All
+    methods are for one thread.
+    """
+
+    def __init__(
+        self,
+        patterns: Iterable[str],
+        exclude: Iterable[str],
+        meters: Mapping[str, int],
+        memory: Memory,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._patterns = tuple(patterns)
+        self._exclude = tuple(exclude)
+        self._memory = memory
+        self._monotonic = monotonic
+        self._places = {name: _Place(name, address) for name, address in meters.items()}
+        for place in self._places.values():
+            if (remembered := memory.recall(place.address)) is not None:
+                place.home, place.usb = remembered
+                place.seen = True
+        self._ports: dict[str, _Port] = {}
+        self._wanted: set[str] = set()
+        self._doubled: set[str] = set()
+        self._no_port_said = False
+
+    def __enter__(self) -> Ports:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of every port. A thread that is stuck in the kernel is left to it."""
+        for port in self._ports.values():
+            port.thread.stop()
+        for port in self._ports.values():
+            port.thread.join(timeout=2 * TRY_S)
+        self._ports.clear()
+
+    def homes(self) -> dict[str, str | None]:
+        """Return where each meter was heard last: name to port."""
+        return {name: place.home for name, place in self._places.items()}
+
+    def discover(self, stop: threading.Event | None = None) -> dict[str, Outcome]:
+        """Look for all meters on all ports, `DISCOVERY_S` seconds at most."""
+        until = self._monotonic() + DISCOVERY_S
+        outcomes: dict[str, Outcome] = {}
+        while not (stop and stop.is_set()):
+            outcomes = self.poll(until)
+            searching = any(port.pending & self._wanted for port in self._ports.values())
+            if not searching or self._monotonic() > until - MIN_TRY_S:
+                break
+        return outcomes
+
+    def poll(self, deadline: float) -> dict[str, Outcome]:
+        """Ask every meter by `deadline` (monotonic seconds); one outcome for each."""
+        now = self._monotonic()
+        self._refresh(now)
+        jobs: dict[str, Job] = {}
+        found: set[str] = set()
+        for port in self._ports.values():
+            if port.job is not None and not port.job.done.is_set():
+                continue  # stuck in the kernel; its meters are silent
+            port.job = None
+            asks = self._asks(port, now)
+            if asks:
+                port.job = Job(asks, deadline, self._is_reopening(port, now), found)
+                port.thread.submit(port.job)
+                jobs[port.path] = port.job
+        for job in jobs.values():
+            job.done.wait(max(0.0, deadline + GRACE_S - self._monotonic()))
+        ended = {path: job for path, job in jobs.items() if job.done.is_set()}
+        return self._conclude(ended)
+
+    # --- which ports there are
+
+    def _refresh(self, now: float) -> None:
+        present = present_ports(self._patterns, self._exclude)
+        for path, port in list(self._ports.items()):
+            if present.get(path) != port.device:
+                port.thread.stop()
+                del self._ports[path]
+                log.warning("%s is gone", path)
+                for place in self._residents(path):
+                    place.answered = False
+        appeared = [path for path in present if path not in self._ports]
+        for path in appeared:
+            log.info("%s appeared", path)
+            self._ports[path] = _Port(
+                path,
+                present[path],
+                PortThread(path),
+                usb_socket(path),
+                pending=set(self._places),
+                probe_at=now + FIRST_PROBE_S,
+            )
+        if appeared:
+            self._move_back_in()
+        if not present and not self._no_port_said:
+            log.warning("no port is there (%s); waiting for one", ", ".join(self._patterns))
+        self._no_port_said = not present
+
+    def _move_back_in(self) -> None:
+        """Expect a meter where its adapter's USB socket is now, else on the old name."""
+        sockets = {port.usb: path for path, port in self._ports.items() if port.usb}
+        for place in self._places.values():
+            if not place.answered and place.usb in sockets:
+                place.home = sockets[place.usb]
+
+    def _residents(self, path: str) -> list[_Place]:
+        return [place for place in self._places.values() if place.home == path]
+
+    # --- what to ask where
+
+    def _asks(self, port: _Port, now: float) -> list[Ask]:
+        residents = sorted(self._residents(port.path), key=lambda place: not place.answered)
+        asks = [self._ask(place, guest=False) for place in residents]
+        guests = {name for name in self._guests(port, now) if self._places[name] not in residents}
+        port.pending &= guests
+        longest_ago = sorted(guests, key=lambda name: (port.asked_at.get(name, 0.0), name))
+        return asks + [self._ask(self._places[name], guest=True) for name in longest_ago]
+
+    @staticmethod
+    def _ask(place: _Place, *, guest: bool) -> Ask:
+        tries = 2 if place.answered and not guest else 1
+        return Ask(place.name, place.address, tries, guest)
+
+    def _guests(self, port: _Port, now: float) -> set[str]:
+        wanted = {name for name, place in self._places.items() if not place.answered}
+        if now >= port.probe_at:
+            port.probe_interval_s = min(2 * port.probe_interval_s, LAST_PROBE_S)
+            port.probe_at = now + port.probe_interval_s
+            serves = any(place.answered for place in self._residents(port.path))
+            port.pending |= {n for n in wanted if not (serves and self._places[n].seen)}
+        unseen = {name for name in wanted if not self._places[name].seen}
+        if unseen and port in self._likely_homes(len(unseen)):
+            return (port.pending & wanted) | unseen
+        return port.pending & wanted
+
+    def _likely_homes(self, unseen: int) -> list[_Port]:
+        homes = {place.home for place in self._places.values()}
+        free = [port for port in self._ports.values() if port.path not in homes]
+        familiar = [port for port in free if not port.foreign]
+        if not familiar:
+            return [port for port in self._ports.values() if port.path in homes]
+        return familiar if len(familiar) <= unseen else []
+
+    def _is_reopening(self, port: _Port, now: float) -> bool:
+        if port.wordless_cycles < REOPEN_AFTER_CYCLES or now < port.reopen_at:
+            return False
+        port.reopen_at = now + port.reopen_interval_s
+        port.reopen_interval_s = min(2 * port.reopen_interval_s, LAST_PROBE_S)
+        return True
+
+    # --- what came of it
+
+    def _conclude(self, jobs: Mapping[str, Job]) -> dict[str, Outcome]:
+        now = self._monotonic()
+        for path, job in jobs.items():
+            self._note(self._ports[path], job, now)
+        outcomes = {name: self._outcome(place, jobs) for name, place in self._places.items()}
+        wanted = {name for name, place in self._places.items() if not place.answered}
+        if wanted - self._wanted:
+            for port in self._ports.values():
+                port.probe_interval_s = FIRST_PROBE_S
+                port.probe_at = now + FIRST_PROBE_S
+        self._wanted = wanted
+        return outcomes
+
+    def _note(self, port: _Port, job: Job, now: float) -> None:
+        trouble = str(job.failure) if job.failure is not None else None
+        if trouble != port.trouble:
+            if trouble is not None:
+                log.warning("%s", trouble)
+            else:
+                log.info("%s works again", port.path)
+            port.trouble = trouble
+        if job.failure is not None and not isinstance(job.failure, PortBusyError):
+            port.pending = set(self._places)  # what comes back may be another adapter
+        port.asked_at.update(dict.fromkeys(job.outcomes, now))
+        port.pending -= job.outcomes.keys()
+        anybody = any(map(heard, job.outcomes.values()))
+        at_home = bool(self._residents(port.path))
+        if anybody or not at_home:
+            port.wordless_cycles = 0
+            port.reopen_interval_s = FIRST_PROBE_S
+        else:
+            port.wordless_cycles += 1
+        if anybody:
+            port.foreign = False
+        elif not at_home and any(isinstance(o, Faulty) for o in job.outcomes.values()):
+            port.foreign = True
+
+    def _outcome(self, place: _Place, jobs: Mapping[str, Job]) -> Outcome:
+        heard_on = [
+            path for path, job in jobs.items() if heard(job.outcomes.get(place.name, Silent()))
+        ]
+        if heard_on:
+            path = place.home if place.home in heard_on else heard_on[0]
+            self._move_in(place, path, heard_on)
+            outcome: Outcome = jobs[path].outcomes[place.name]
+        else:
+            outcome = self._at_home(place, jobs)
+        place.answered = not isinstance(outcome, Silent)
+        return outcome
+
+    def _at_home(self, place: _Place, jobs: Mapping[str, Job]) -> Outcome:
+        """Say what a meter's own port made of it, as nobody else has heard it."""
+        if not self._ports or (place.home is not None and place.home not in self._ports):
+            return Silent(NO_PORT)
+        job = jobs.get(place.home) if place.home is not None else None
+        if job is None:
+            return Silent(NO_ANSWER)
+        if isinstance(job.failure, PortBusyError):
+            return Silent(PORT_BUSY)
+        if place.name in job.outcomes:
+            return job.outcomes[place.name]
+        return Silent(PORT_FAILED if job.failure is not None else NO_ANSWER)
+
+    def _move_in(self, place: _Place, path: str, heard_on: list[str]) -> None:
+        if len(heard_on) > 1 and place.name not in self._doubled:
+            self._doubled.add(place.name)
+            log.warning(
+                "address %d answers on %s; two meters have it, only the one on %s is read: "
+                "give the other another with pzem set-address",
+                place.address,
+                " and ".join(heard_on),
+                path,
+            )
+        usb = self._ports[path].usb
+        if (place.home, place.usb) != (path, usb) or not place.seen:
+            log.info("%s (address %d) answers on %s", place.name, place.address, path)
+        place.home, place.usb, place.seen = path, usb, True
+        self._memory.keep(place.address, path, usb)

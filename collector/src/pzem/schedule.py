@@ -1,0 +1,97 @@
+"""The grid of slots: aligned to the wall clock, kept by the monotonic one."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+BUDGET_SHARE: Final = 0.6
+MAX_BUDGET_S: Final = 3.0
+STEP_S: Final = 0.5
+"""A wall clock that moved this much against the monotonic one within a cycle was set;
+one that is slewed moves by 0.0005 s a second at most (adjtime)."""
+
+log = logging.getLogger(__name__)
+
+
+class Clock(Protocol):
+    """Time, as the schedule needs it; passed in, so that tests can play every fault."""
+
+    def unix(self) -> float:
+        """Return wall-clock seconds since 1970 (UTC)."""
+
+    def monotonic(self) -> float:
+        """Return seconds that never jump."""
+
+    def wait_until(self, monotonic_s: float) -> bool:
+        """Wait until `monotonic_s`; return False if the wait was called off."""
+
+
+class SystemClock:
+    """The machine's own clocks. `stop` calls every wait off."""
+
+    def __init__(self, stop: threading.Event) -> None:
+        self._stop = stop
+
+    def unix(self) -> float:
+        """Return wall-clock seconds since 1970 (UTC)."""
+        return time.time()
+
+    def monotonic(self) -> float:
+        """Return seconds that never jump."""
+        return time.monotonic()
+
+    def wait_until(self, monotonic_s: float) -> bool:
+        """Wait until `monotonic_s`; return False once `stop` is set."""
+        return not self._stop.wait(max(0.0, monotonic_s - time.monotonic()))
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One moment of the grid, at which all meters are to be read."""
+
+    unix_s: int
+    """Whole seconds since 1970 (UTC), a multiple of the interval."""
+    monotonic_s: float
+    """The same moment on the monotonic clock."""
+    budget_s: float
+    """How long reading may take; what comes later is a gap."""
+
+    @property
+    def deadline(self) -> float:
+        """The end of the budget in monotonic seconds."""
+        return self.monotonic_s + self.budget_s
+
+
+def slots(interval_s: int, clock: Clock) -> Iterator[Slot]:
+    """Yield each slot as its moment comes, until the clock's wait is called off.
+
+    A slot whose moment was slept through, as by a machine that stood still, is left
+    out, and so is one that the wall clock has jumped over while it was waited for: a
+    stamp is never a moment at which nothing was read. After a step back, slots are
+    read again, and the new ones replace what the wrong clock had stamped so.
+    """
+    budget_s = min(BUDGET_SHARE * interval_s, MAX_BUDGET_S)
+    offset_s = clock.unix() - clock.monotonic()
+    while True:
+        offset_s = _followed(offset_s, clock)
+        unix_s = (int(clock.unix()) // interval_s + 1) * interval_s
+        slot = Slot(unix_s, unix_s - offset_s, budget_s)
+        if not clock.wait_until(slot.monotonic_s):
+            return
+        late_s = clock.monotonic() - slot.monotonic_s
+        stepped = abs(clock.unix() - clock.monotonic() - offset_s) >= STEP_S
+        if late_s < budget_s and not stepped:
+            yield slot
+
+
+def _followed(offset_s: float, clock: Clock) -> float:
+    """Return today's distance of the two clocks; say so if the wall clock was set."""
+    now_s = clock.unix() - clock.monotonic()
+    if abs(now_s - offset_s) >= STEP_S:
+        log.warning("the clock was set by %+.1f s; the grid follows it", now_s - offset_s)
+    return now_s

@@ -1,0 +1,138 @@
+"""`pzem run`: the grid, the meters, the house and the database, wired together."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from pathlib import Path
+from typing import Final
+
+from pzem import house, points
+from pzem.announcer import Announcer
+from pzem.clock import is_synchronised
+from pzem.config import METER_TIME_S, Config
+from pzem.influx import Influx, Writer
+from pzem.memory import Memory
+from pzem.points import Cycle
+from pzem.ports import Ports
+from pzem.schedule import Slot, SystemClock, slots
+from pzem.settling import Settling
+from pzem.spool import MemorySpool
+from pzem.systemd import notify
+
+FLUSH_S: Final = 5.0
+"""How long the end may take; systemd would wait for 20 s."""
+
+log = logging.getLogger(__name__)
+
+
+class CollectorError(Exception):
+    """The collector cannot go on; the message is one line for people."""
+
+
+def run(config: Config, stop: threading.Event) -> None:
+    """Collect until `stop` is set, then write what is left.
+
+    Raises `ConfigError` if the password cannot be read, `CollectorError` if a part
+    of the collector has failed for good.
+    """
+    spool = MemorySpool()
+    writer = Writer(spool, Influx(config.influxdb))
+    writer.start()
+    try:
+        memory = Memory(_memory_file(config.state_dir))
+        addresses = {meter.name: meter.address for meter in config.meters}
+        with Ports(config.ports, config.exclude_ports, addresses, memory) as ports:
+            log.info("looking for %d meters on %s", len(addresses), ", ".join(config.ports))
+            ports.discover(stop)
+            _Collector(config, ports, spool, writer, SystemClock(stop)).run()
+    finally:
+        notify("STOPPING=1")
+        writer.stop(FLUSH_S)
+        if len(spool):
+            log.error("%d cycles could not be written before the end and are lost", len(spool))
+
+
+class _Collector:
+    """The loop over the slots."""
+
+    def __init__(
+        self,
+        config: Config,
+        ports: Ports,
+        spool: MemorySpool,
+        writer: Writer,
+        clock: SystemClock,
+    ) -> None:
+        self._config = config
+        self._ports = ports
+        self._spool = spool
+        self._writer = writer
+        self._clock = clock
+        self._settling = Settling()
+        self._announcer = Announcer()
+        self._clock_trusted = config.clock == "trust"
+        self._dropped = 0
+        self._busy_said: set[str] = set()
+
+    def run(self) -> None:
+        notify("READY=1\nSTATUS=collecting")
+        for slot in slots(self._config.interval_s, self._clock):
+            trusted = self._is_clock_trusted()
+            cycle = self._read(slot)
+            if trusted:
+                self._spool.put(points.lines(cycle))
+            self._announcer.note(cycle.outcomes)
+            self._warn_of_busy_ports()
+            if not self._writer.is_alive():
+                raise CollectorError("the writer has ended; systemd is to start the collector anew")
+            notify("WATCHDOG=1")
+
+    def _read(self, slot: Slot) -> Cycle:
+        start_s = self._clock.monotonic()
+        heard = self._ports.poll(slot.deadline)
+        end_s = self._clock.monotonic()
+        outcomes = {
+            name: self._settling.judge(name, outcome, slot.monotonic_s)
+            for name, outcome in heard.items()
+        }
+        return Cycle(
+            slot=slot,
+            outcomes=outcomes,
+            house=house.derive(self._config.meters, outcomes),
+            lateness_s=start_s - slot.monotonic_s,
+            cycle_s=end_s - start_s,
+            waiting_cycles=len(self._spool),
+        )
+
+    def _is_clock_trusted(self) -> bool:
+        """With `clock = "wait"`, a cycle before the clock is right has no true time."""
+        if self._clock_trusted:
+            return True
+        if is_synchronised():
+            self._clock_trusted = True
+            log.info("the clock is right; %d cycles read before are dropped", self._dropped)
+            return True
+        if not self._dropped:
+            log.warning("the clock is not synchronised yet; nothing is stored until it is")
+        self._dropped += 1
+        return False
+
+    def _warn_of_busy_ports(self) -> None:
+        homes = list(self._ports.homes().values())
+        for path in set(homes) - self._busy_said - {None}:
+            needed_s = METER_TIME_S * homes.count(path)
+            if path is not None and needed_s > self._config.interval_s:
+                self._busy_said.add(path)
+                log.warning(
+                    "%d meters on %s may need %g s, more than the interval of %d s; "
+                    "use a longer interval_s or another adapter",
+                    homes.count(path),
+                    path,
+                    needed_s,
+                    self._config.interval_s,
+                )
+
+
+def _memory_file(state_dir: Path) -> Path:
+    return state_dir / "ports.json"
