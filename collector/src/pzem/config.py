@@ -372,10 +372,11 @@ class _Checker:
             return
         needed_s = METER_TIME_S * math.ceil(meters / len(set(ports)))
         if needed_s > interval_s:
+            longer = next((n for n in INTERVALS_S if n >= needed_s), INTERVALS_S[-1])
             self._complain(
                 ("interval_s",),
                 f"{meters} meters on {len(set(ports))} port(s) need {needed_s:g} s a cycle",
-                f"use {next(n for n in (*INTERVALS_S, math.inf) if n >= needed_s)} or more ports",
+                f"write interval_s = {longer}, or name more ports",
             )
 
 

@@ -292,7 +292,11 @@ class Ports:
         """Say what a meter's own port made of it, as nobody else has heard it."""
         if not self._ports or (place.home is not None and place.home not in self._ports):
             return Silent(NO_PORT)
-        job = jobs.get(place.home) if place.home is not None else None
+        if place.home is None:
+            # Never heard: whatever came instead of it is all there is to tell.
+            noise = (job.outcomes.get(place.name) for job in jobs.values())
+            return next((what for what in noise if isinstance(what, Faulty)), Silent(NO_ANSWER))
+        job = jobs.get(place.home)
         if job is None:
             return Silent(NO_ANSWER)
         if isinstance(job.failure, PortBusyError):

@@ -74,6 +74,8 @@ def run(args: argparse.Namespace) -> int:
         return _complain(error, WRONG_USAGE)
     except PortError as error:
         return _complain(error, FAILED)
+    except BrokenPipeError:  # the reader of the output has gone: not for us to tell
+        raise
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         return _complain(f"{where}{error.strerror}", FAILED)

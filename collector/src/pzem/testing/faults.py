@@ -65,43 +65,43 @@ def number_within(name: str, given: str | float, least: float, most: float) -> f
     return number
 
 
-def _silence(exchange: Exchange) -> bytes:
-    """Nothing is sent, as from a meter without supply."""
+def _silence(_exchange: Exchange) -> bytes:
+    """Send nothing, as a meter without supply."""
     return b""
 
 
 def _drop(exchange: Exchange, rate: float) -> bytes:
-    """Of the replies, the share RATE is lost."""
+    """Lose the share RATE of the replies."""
     return b"" if exchange.rng.random() < rate else exchange.reply
 
 
-def _late(exchange: Exchange, seconds: float) -> bytes:
-    """The reply comes SECONDS late, with the values displayed when it was asked for."""
+def _late(exchange: Exchange, _seconds: float) -> bytes:
+    """Send the reply SECONDS late, with the values displayed when it was asked for."""
     return exchange.reply
 
 
 def _leading_zero(exchange: Exchange) -> bytes:
-    """A 0x00 stands before the reply: the bus driver's switching, seen as a character."""
+    """Put a 0x00 in front: the bus driver's switching, taken for a character."""
     return b"\0" + exchange.reply
 
 
 def _trailing_junk(exchange: Exchange) -> bytes:
-    """One to eight random bytes follow the reply."""
+    """Append one to eight random bytes."""
     return exchange.reply + exchange.rng.randbytes(exchange.rng.randint(1, 8))
 
 
 def _local_echo(exchange: Exchange) -> bytes:
-    """The adapter hands the request back before the reply."""
+    """Hand the request back before the reply, as some adapters do."""
     return exchange.request + exchange.reply
 
 
 def _junk(exchange: Exchange) -> bytes:
-    """Random bytes, up to 40, are sent instead of the reply."""
+    """Send up to 40 random bytes instead of the reply."""
     return exchange.rng.randbytes(exchange.rng.randint(1, 40))
 
 
 def _bit_flip(exchange: Exchange) -> bytes:
-    """One bit is inverted, so that the CRC does not fit."""
+    """Invert one bit, so that the CRC does not fit."""
     bit = exchange.rng.randrange(8 * len(exchange.reply))
     flipped = bytearray(exchange.reply)
     flipped[bit // 8] ^= 1 << bit % 8
@@ -109,42 +109,42 @@ def _bit_flip(exchange: Exchange) -> bytes:
 
 
 def _truncated(exchange: Exchange) -> bytes:
-    """The reply breaks off after its first byte, before its last, or between."""
+    """Break the reply off, anywhere between its first byte and its last."""
     return exchange.reply[: exchange.rng.randrange(1, len(exchange.reply))]
 
 
 def _wrong_address(exchange: Exchange) -> bytes:
-    """An address at random answers, with a good CRC."""
+    """Answer under another address, at random, with a good CRC."""
     others = set(range(MIN_ADDRESS, MAX_ADDRESS + 1)) - {exchange.reply[0]}
     return _swapped_reply(exchange, exchange.rng.choice(sorted(others)))
 
 
 def _swapped_reply(exchange: Exchange, address: int) -> bytes:
-    """The meter of ADDRESS seems to have answered instead, with a good CRC."""
+    """Answer as if the meter of ADDRESS had been asked, with a good CRC."""
     return with_crc(bytes([address]) + exchange.body[1:])
 
 
 def _wrong_function(exchange: Exchange) -> bytes:
-    """Another function than the requested one is answered, with a good CRC."""
+    """Answer another function than the requested one, with a good CRC."""
     body = bytearray(exchange.body)
     body[1] ^= 0x07  # 0x04 and 0x03 for one another
     return with_crc(bytes(body))
 
 
 def _wrong_length(exchange: Exchange) -> bytes:
-    """The byte count is two too small for the data that follow it, with a good CRC."""
+    """Understate the byte count by two, with a good CRC."""
     body = bytearray(exchange.body)
     body[2:3] = bytes([(body[2] - 2) % 256]) if len(body) > 2 else b"\0"
     return with_crc(bytes(body))
 
 
 def _error(exchange: Exchange, code: int) -> bytes:
-    """The meter answers with the Modbus error CODE."""
+    """Answer with the Modbus error CODE."""
     return with_crc(bytes([exchange.reply[0], exchange.request[1] | ERROR_FLAG, code]))
 
 
 def _overrange(exchange: Exchange, quantity: str, value: float) -> bytes:
-    """QUANTITY shows VALUE, which is beyond what a meter can measure, with a good CRC."""
+    """Show VALUE, which no meter can measure, as QUANTITY, with a good CRC."""
     if exchange.reply[1] != READ_INPUT:
         return exchange.reply
     first, count = struct.unpack(">HH", exchange.request[2:6])
@@ -155,7 +155,7 @@ def _overrange(exchange: Exchange, quantity: str, value: float) -> bytes:
 
 
 def _corrupt_golden(exchange: Exchange) -> bytes:
-    """A frame recorded on a real line, under the meter's address; its CRC is wrong."""
+    """Send a frame recorded on a real line under the meter's address; its CRC is wrong."""
     return exchange.reply[:1] + CORRUPT_GOLDEN[1:]
 
 
@@ -201,7 +201,7 @@ class Kind:
 
     @property
     def help(self) -> str:
-        """What happens, in one sentence."""
+        """What it does, in one sentence."""
         return self.spoil.__doc__ or ""
 
 

@@ -35,7 +35,6 @@ WILD_S: Final = (2.0, 3.0)
 CIRCUIT_SHARE: Final = 0.25
 """A sub-meter sees this share of its leg."""
 
-
 Supply = Literal["utility", "generator", "circuit"]
 
 
@@ -261,13 +260,16 @@ class SimulatedHouse:
             through *= CIRCUIT_SHARE
         elif (wired.supply == "generator") is not self._on_generator:
             through = 0j
-        if self._on_generator and (wired.fed_from != "own" or wired.supply != "utility"):
-            volts, hertz = self._generator(everything)
-        else:
-            volts, hertz = self._utility(
-                0j if self._on_generator else loads[wired.leg or self.legs[0]]
-            )
+        volts, hertz = self._voltage(wired, loads[wired.leg or self.legs[0]], everything)
         return displayed(volts, through, hertz)
+
+    def _voltage(self, wired: Wiring, on_leg: complex, everything: complex) -> tuple[float, float]:
+        """Return volts and hertz where the meter gets its own supply."""
+        if not self._on_generator:
+            return self._utility(on_leg)
+        if wired.fed_from == "own" and wired.supply == "utility":
+            return self._utility(0j)
+        return self._generator(everything)
 
     def _utility(self, load: complex) -> tuple[float, float]:
         volts = self.volts - abs(load) / self.volts * UTILITY_OHMS

@@ -10,7 +10,7 @@ import time
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 from pzem.registers import Reading
 from pzem.testing.meter import Reply
@@ -23,7 +23,7 @@ MOST_REPLIES: Final = 20_000
 
 @dataclass(frozen=True, slots=True)
 class SentReply:
-    """One reply whose last byte has just left the meter.
+    """One reply, at the time when its last byte left the meter.
 
     `displayed` is what the meter showed when it was asked; `reply` (hexadecimal, as
     `request`) are the bytes on the wire, `damaged` if they are not the good reply. A reply
@@ -50,7 +50,7 @@ class Journal:
 
     def __init__(self, file: Path | None = None) -> None:
         self._replies: deque[SentReply] = deque(maxlen=MOST_REPLIES)
-        self._file: IO[str] | None = file.open("a", buffering=1) if file else None
+        self._file = file.open("ab", buffering=0) if file else None
         self._lock = threading.Lock()
 
     @property
@@ -77,9 +77,10 @@ class Journal:
             if self._file is None:
                 return
             try:
-                self._file.write(json.dumps(dataclasses.asdict(sent)) + "\n")
+                self._file.write(f"{json.dumps(dataclasses.asdict(sent))}\n".encode())
             except OSError as error:  # a full disk must not silence the meters
                 _log.warning("the journal ends here: %s", error)
+                self._file.close()
                 self._file = None
 
     def close(self) -> None:

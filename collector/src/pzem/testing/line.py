@@ -32,12 +32,13 @@ TURN_AROUND_S: Final = 0.028
 CHUNK: Final = 5
 """Characters written at a time, each chunk when its last character is over: saves CPU."""
 IDLE_S: Final = 0.2
+"""The line is looked after this often even if nothing happens (`_Pty.forget_exclusive`)."""
 LONGEST_FRAME: Final = 256
 """Modbus over serial line, 2.5.1."""
 PTS: Final = Path("/dev/pts")
 
 OnSent = Callable[[Path, Reply, bytes], None]
-"""Told of each reply when its last byte is out: link, reply, bytes on the wire."""
+"""Told of each reply as its last bytes go out: link, reply, bytes on the wire."""
 
 
 class PortError(Exception):
@@ -202,8 +203,8 @@ class SimulatedLine:
                 request.clear()
             while chunks and chunks[0].due <= now:
                 self._send(pty, heapq.heappop(chunks))
-            due = [complete] * bool(request) + [chunk.due for chunk in chunks[:1]]
-            if pty.wait(min(due, default=now + IDLE_S) - now):
+            wake = min([now + IDLE_S, *[complete] * bool(request), *(c.due for c in chunks[:1])])
+            if pty.wait(wake - time.monotonic()):
                 heard = pty.read()
                 arriving = max(time.monotonic(), complete - SILENT_GAP_S)
                 complete = arriving + len(heard) * CHARACTER_S + SILENT_GAP_S
@@ -226,15 +227,14 @@ class SimulatedLine:
                 yield _Chunk(start + over * CHARACTER_S, wire[end - CHUNK : over], done, wire)
 
     def _send(self, pty: _Pty, chunk: _Chunk) -> None:
-        pty.write(chunk.data)
-        for reply in chunk.completes:
+        for reply in chunk.completes:  # told first: who has read a reply finds it recorded
             self.on_sent(self.link, reply, chunk.wire)
+        pty.write(chunk.data)
 
 
 def _make_link(link: Path, target: str) -> None:
-    stale = link.is_symlink() and (not link.exists() or PTS in link.resolve().parents)
     try:
-        if stale:
+        if link.is_symlink() and (not link.exists() or PTS in link.resolve().parents):
             link.unlink()
         link.symlink_to(target)
     except FileExistsError:

@@ -45,7 +45,7 @@ ILLEGAL_ADDRESS: Final = 2
 ILLEGAL_DATA: Final = 3
 
 
-class _ErrorReply(Exception):
+class _RefusedError(Exception):
     """The request is answered with a Modbus error of this code."""
 
     def __init__(self, code: int) -> None:
@@ -160,7 +160,7 @@ class SimulatedMeter:
                 return None
             try:
                 body = self._execute(function, request[2:-2])
-            except _ErrorReply as error:
+            except _RefusedError as error:
                 body = bytes([function | ERROR_FLAG, error.code])
             if body is None or address == BROADCAST:
                 return None
@@ -189,7 +189,7 @@ class SimulatedMeter:
             self.energy_wh = 0.0
             return bytes([function])
         if function not in (READ_HOLDING, READ_INPUT, WRITE_SINGLE):
-            raise _ErrorReply(ILLEGAL_FUNCTION)
+            raise _RefusedError(ILLEGAL_FUNCTION)
         if len(payload) != 4:
             return None
         if function == WRITE_SINGLE:
@@ -203,9 +203,9 @@ class SimulatedMeter:
         else:
             start, registers = HOLDING_ALARM_THRESHOLD, [self.alarm_threshold_w, self.address]
         if count == 0:
-            raise _ErrorReply(ILLEGAL_DATA)
+            raise _RefusedError(ILLEGAL_DATA)
         if first < start or first + count > start + len(registers):
-            raise _ErrorReply(ILLEGAL_ADDRESS)
+            raise _RefusedError(ILLEGAL_ADDRESS)
         words = registers[first - start : first - start + count]
         return struct.pack(f">BB{count}H", function, 2 * count, *words)
 
@@ -215,7 +215,7 @@ class SimulatedMeter:
             self._displayed = replace(self._displayed, alarm=self._displayed.watts > value)
         elif register == HOLDING_ADDRESS:
             if not MIN_ADDRESS <= value <= MAX_ADDRESS:
-                raise _ErrorReply(ILLEGAL_DATA)
+                raise _RefusedError(ILLEGAL_DATA)
             self.address = value
         else:
-            raise _ErrorReply(ILLEGAL_ADDRESS)
+            raise _RefusedError(ILLEGAL_ADDRESS)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -36,70 +37,76 @@ def carry_out(simulator: Simulator, text: str) -> str:
     if not order.least <= len(words) <= order.most:
         raise OrderError(f"the order is: {verb} {order.arguments}".rstrip())
     try:
-        return order.obey(simulator, verb, words)
+        return order.obey(simulator, *words)
     except (ValueError, LookupError, PortError, OSError) as error:
         raise OrderError(str(error)) from error
 
 
-def _fault(simulator: Simulator, verb: str, words: list[str]) -> str:
-    meter = simulator.meter(words[0])
-    wanted = len(FAULTS[verb].arguments.split())
-    arguments, count = words[1 : wanted + 1], words[wanted + 1 :]
+def _fault(fault: str, simulator: Simulator, name: str, *words: str) -> str:
+    meter = simulator.meter(name)
+    wanted = len(FAULTS[fault].arguments.split())
+    count = words[wanted:]
     if count and not count[0].isdecimal():
         raise OrderError(f"COUNT must be a whole number, not {count[0]!r}")
-    meter.fail(verb, *arguments, count=int(count[0]) if count else None)
+    meter.fail(fault, *words[:wanted], count=int(count[0]) if count else None)
     return f"{meter.name}: {meter.fault}"
 
 
-def _heal(simulator: Simulator, verb: str, words: list[str]) -> str:
-    meters = [simulator.meter(words[0])] if words else simulator.meters
+def _heal(simulator: Simulator, *name: str) -> str:
+    meters = [simulator.meter(*name)] if name else simulator.meters
     for meter in meters:
         meter.heal()
-    return f"{' '.join(meter.name for meter in meters)}: no fault"
+    return f"{', '.join(meter.name for meter in meters)}: no fault"
 
 
-def _show(simulator: Simulator, verb: str, words: list[str]) -> str:
-    meter = simulator.meter(words[0])
+def _show(simulator: Simulator, name: str, *assignments: str) -> str:
+    meter = simulator.meter(name)
     values: dict[str, Any] = {}
-    for word in words[1:]:
-        name, _, value = word.partition("=")
-        quantity = quantity_named(name)
-        values[name] = number_within(name, value, 0, register_limit(quantity))
+    for assignment in assignments:
+        quantity, equals, value = assignment.partition("=")
+        if not equals:
+            raise OrderError(f"{assignment!r} is not QUANTITY=VALUE, as volts=121.5")
+        limit = register_limit(quantity_named(quantity))
+        values[quantity] = number_within(quantity, value, 0, limit)
     meter.show(replace(meter.displayed, **values))
-    return f"{meter.name}: {_display(meter)}, until 'heal {meter.name}'"
+    return f"{name}: {_display(meter)}, until 'heal {name}'"
 
 
-def _energy(simulator: Simulator, verb: str, words: list[str]) -> str:
-    meter = simulator.meter(words[0])
-    meter.energy_wh = number_within("WH", words[1], 0, END_OF_COUNTER_WH)
-    return f"{meter.name}: {_display(meter)}"
+def _energy(simulator: Simulator, name: str, energy_wh: str) -> str:
+    meter = simulator.meter(name)
+    meter.energy_wh = number_within("WH", energy_wh, 0, END_OF_COUNTER_WH)
+    return f"{name}: {_display(meter)}"
 
 
-def _unplug(simulator: Simulator, verb: str, words: list[str]) -> str:
-    line = _plugged(simulator, words[0])
+def _unplug(simulator: Simulator, port: str) -> str:
+    line = _plugged(simulator, port)
     line.unplug()
     return f"{line.link} is gone"
 
 
-def _plug(simulator: Simulator, verb: str, words: list[str]) -> str:
-    line = simulator.line(words[0])
+def _plug(simulator: Simulator, port: str, *as_link: str) -> str:
+    line = simulator.line(port)
     if line.plugged:
         raise OrderError(f"{line.link} is plugged in: unplug it first")
-    if words[1:] and (words[1] != "as" or len(words) != 3):
-        raise OrderError(f"the order is: plug {ORDERS['plug'].arguments}")
-    link = line.link.parent / words[2] if words[1:] else line.link
+    match as_link:
+        case ():
+            link = line.link
+        case ("as", name):
+            link = line.link.parent / name
+        case _:
+            raise OrderError(f"the order is: plug {ORDERS['plug'].arguments}")
     if any(other.plugged and other.link == link for other in simulator.lines):
         raise OrderError(f"{link} is the name of another port: unplug that one first")
     line.plug(link)
-    return f"{line.link} is there"
+    return f"{link} is there"
 
 
-def _swap(simulator: Simulator, verb: str, words: list[str]) -> str:
-    one, other = _plugged(simulator, words[0]), _plugged(simulator, words[1])
-    return _relink([one, other], [other.link, one.link])
+def _swap(simulator: Simulator, port: str, other_port: str) -> str:
+    line, other = _plugged(simulator, port), _plugged(simulator, other_port)
+    return _relink([line, other], [other.link, line.link])
 
 
-def _renumber(simulator: Simulator, verb: str, words: list[str]) -> str:
+def _renumber(simulator: Simulator) -> str:
     lines = [line for line in simulator.lines if line.plugged]
     links = [line.link for line in lines]
     return _relink(lines, links[1:] + links[:1])
@@ -110,22 +117,22 @@ def _relink(lines: Sequence[SimulatedLine], links: Sequence[Path]) -> str:
         line.unplug()
     for line, link in zip(lines, links, strict=True):
         line.plug(link)
-    return ", ".join(f"{line.link.name} has {_names(line)}" for line in lines)
+    return "; ".join(
+        f"{line.link.name}: {', '.join(meter.name for meter in line.meters)}" for line in lines
+    )
 
 
-def _supply(simulator: Simulator, verb: str, words: list[str]) -> str:
-    _house(simulator).state = State(verb)
-    return ORDERS[verb].help
+def _supply(state: State, simulator: Simulator) -> str:
+    _house(simulator).state = state
+    return ORDERS[state].help
 
 
-def _load(simulator: Simulator, verb: str, words: list[str]) -> str:
-    watts = number_within("WATTS", words[0], 0, MOST_WATTS)
-    leg = words[1] if words[1:] else None
-    _house(simulator).add_load(watts, leg)
-    return f"{watts:g} W on {f'leg {leg}' if leg else 'all legs together'}"
+def _load(simulator: Simulator, watts: str, leg: str | None = None) -> str:
+    _house(simulator).add_load(number_within("WATTS", watts, 0, MOST_WATTS), leg)
+    return f"{watts} W on {f'leg {leg}' if leg else 'all legs together'}"
 
 
-def _status(simulator: Simulator, verb: str, words: list[str]) -> str:
+def _status(simulator: Simulator) -> str:
     report = [f"supply: {simulator.house.state if simulator.house else 'no house'}"]
     for line in simulator.lines:
         report.append(f"{line.link} {'plugged' if line.plugged else 'unplugged'}")
@@ -137,15 +144,10 @@ def _status(simulator: Simulator, verb: str, words: list[str]) -> str:
     return "\n".join(report)
 
 
-def _help(simulator: Simulator, verb: str, words: list[str]) -> str:
-    width = max(len(f"{name} {order.arguments}") for name, order in ORDERS.items())
-    return "\n".join(
-        ["orders:"]
-        + [
-            f"  {f'{name} {order.arguments}':{width}}  {order.help}"
-            for name, order in ORDERS.items()
-        ]
-    )
+def _help(_simulator: Simulator) -> str:
+    usages = {f"{name} {order.arguments}": order.help for name, order in ORDERS.items()}
+    width = max(map(len, usages))
+    return "\n".join(["orders:", *(f"  {usage:{width}}  {text}" for usage, text in usages.items())])
 
 
 def _plugged(simulator: Simulator, port: str) -> SimulatedLine:
@@ -159,10 +161,6 @@ def _house(simulator: Simulator) -> SimulatedHouse:
     if simulator.house is None:
         raise OrderError("there is no house behind these meters; 'show' sets what they display")
     return simulator.house
-
-
-def _names(line: SimulatedLine) -> str:
-    return " ".join(meter.name for meter in line.meters)
 
 
 def _display(meter: SimulatedMeter) -> str:
@@ -179,7 +177,7 @@ class Order:
 
     arguments: str
     help: str
-    obey: Callable[[Simulator, str, list[str]], str]
+    obey: Callable[..., str]
 
     @property
     def least(self) -> int:
@@ -194,22 +192,28 @@ class Order:
 
 ORDERS: Final = {
     **{
-        name: Order(" ".join(filter(None, ["METER", kind.arguments, "[COUNT]"])), kind.help, _fault)
+        name: Order(
+            f"METER {kind.arguments} [COUNT]".replace("  ", " "), kind.help, partial(_fault, name)
+        )
         for name, kind in FAULTS.items()
     },
-    "heal": Order("[METER]", "End the fault or the fixed display, of all meters or one.", _heal),
-    "show": Order("METER QUANTITY=VALUE…", "The meter shows these values until healed.", _show),
+    "heal": Order("[METER]", "End the fault and the fixed display, of all meters or one.", _heal),
+    "show": Order("METER QUANTITY=VALUE…", "Display these values until healed.", _show),
     "energy": Order("METER WH", "Set the energy counter.", _energy),
-    "unplug": Order("PORT", "The adapter vanishes; a client's handle is dead.", _unplug),
-    "plug": Order("PORT [as LINK]", "It comes back, maybe under another name.", _plug),
-    "renumber": Order("", "All ports change names, as after a USB reset.", _renumber),
-    "swap": Order("PORT PORT", "Two ports exchange names.", _swap),
-    "utility": Order("", "The utility feeds the panel.", _supply),
-    "outage": Order("", "Neither supply is there.", _supply),
-    "generator": Order("", "The generator feeds the panel, the utility is dead.", _supply),
-    "utility-back": Order("", "The utility is there again, the generator feeds on.", _supply),
-    "load": Order("WATTS [LEG]", "A heater of WATTS on LEG, or shared by all; 0: off.", _load),
-    "status": Order("", "Ports, meters, what they display, and faults.", _status),
-    "help": Order("", "This list.", _help),
+    "unplug": Order("PORT", "Take the adapter away; a client's handle is dead.", _unplug),
+    "plug": Order("PORT [as LINK]", "Bring it back, maybe under another name.", _plug),
+    "renumber": Order("", "Rotate the names of all ports, as after a USB reset.", _renumber),
+    "swap": Order("PORT PORT", "Let two ports exchange their names.", _swap),
+    "utility": Order("", "The utility feeds the panel.", partial(_supply, State.UTILITY)),
+    "outage": Order("", "The panel is dead.", partial(_supply, State.OUTAGE)),
+    "generator": Order("", "The generator feeds the panel.", partial(_supply, State.GENERATOR)),
+    "utility-back": Order(
+        "",
+        "The generator feeds the panel, the utility is there again.",
+        partial(_supply, State.UTILITY_BACK),
+    ),
+    "load": Order("WATTS [LEG]", "Add a heater of WATTS on LEG, or shared by all; 0: none.", _load),
+    "status": Order("", "Tell ports, meters, what they display, and faults.", _status),
+    "help": Order("", "List all orders.", _help),
 }
 """The language. COUNT is how many replies a fault hits; without it, until healed."""

@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import pytest
+
+from pzem.config import MeterSettings
+from pzem.house import HouseState, derive
+from pzem.meter import NO_PORT, Faulty, Outcome, Silent
+from pzem.registers import Reading
+
+PANEL = (
+    MeterSettings("mainA", 4, "utility", "A", "panel_a"),
+    MeterSettings("mainB", 5, "utility", "B", "panel_b"),
+    MeterSettings("gen", 6, "generator", None, "panel_a"),
+)
+OWN = tuple(MeterSettings(m.name, m.address, m.supply, m.leg, "own") for m in PANEL)
+SILENT = Silent()
+UNPLUGGED = Silent(NO_PORT)
+FAULTY = Faulty("bad_crc")
+
+
+def shows(amps: float) -> Reading:
+    return Reading(120.0, amps, 120.0 * amps, 1000.0, 60.0, 1.0 if amps else 0.0, alarm=False)
+
+
+IDLE = shows(0.0)
+
+
+@pytest.mark.parametrize(
+    ("meters", "outcomes", "expected"),
+    [
+        pytest.param(
+            PANEL,
+            (shows(5), shows(3), IDLE),
+            HouseState(960.0, 960.0, utility_on=True, generator_on=False),
+            id="panel: utility carries, generator idle",
+        ),
+        pytest.param(
+            PANEL,
+            (IDLE, IDLE, shows(8)),
+            HouseState(960.0, 960.0, utility_on=False, generator_on=True),
+            id="panel: on the generator the mains show volts at 0 A",
+        ),
+        pytest.param(
+            PANEL,
+            (IDLE, IDLE, IDLE),
+            HouseState(0.0, 0.0, utility_on=None, generator_on=None),
+            id="panel: no current anywhere hides which supply it is",
+        ),
+        pytest.param(
+            PANEL,
+            (shows(5), SILENT, IDLE),
+            HouseState(None, None, utility_on=True, generator_on=False),
+            id="panel: no sum with a meter missing",
+        ),
+        pytest.param(
+            PANEL,
+            (shows(5), FAULTY, IDLE),
+            HouseState(None, None, utility_on=True, generator_on=False),
+            id="panel: no sum with a meter faulty",
+        ),
+        pytest.param(
+            PANEL,
+            (shows(5), shows(3), SILENT),
+            HouseState(960.0, 960.0, utility_on=True, generator_on=None),
+            id="panel: a mute generator meter beside a live panel is not a dead generator",
+        ),
+        pytest.param(
+            PANEL,
+            (SILENT, SILENT, SILENT),
+            HouseState(None, None, utility_on=False, generator_on=False),
+            id="panel: all dark, adapters there",
+        ),
+        pytest.param(
+            PANEL,
+            (UNPLUGGED, UNPLUGGED, UNPLUGGED),
+            HouseState(None, None, utility_on=None, generator_on=None),
+            id="panel: no adapters, nothing known",
+        ),
+        pytest.param(
+            PANEL,
+            (IDLE, SILENT, IDLE),
+            HouseState(None, None, utility_on=None, generator_on=None),
+            id="panel: what the mute meter measures may carry the house",
+        ),
+        pytest.param(
+            PANEL,
+            (SILENT, SILENT, shows(8)),
+            HouseState(960.0, 960.0, utility_on=None, generator_on=True),
+            id="panel: mains mute, generator counts alone",
+        ),
+        pytest.param(
+            PANEL,
+            (shows(0.03), IDLE, shows(8)),
+            HouseState(960.0, 960.0, utility_on=True, generator_on=True),
+            id="panel: the larger supply is the house, never both together",
+        ),
+        pytest.param(
+            OWN,
+            (shows(5), shows(3), SILENT),
+            HouseState(960.0, 960.0, utility_on=True, generator_on=False),
+            id="own: generator stopped",
+        ),
+        pytest.param(
+            OWN,
+            (SILENT, SILENT, shows(8)),
+            HouseState(960.0, 960.0, utility_on=False, generator_on=True),
+            id="own: outage, on the generator",
+        ),
+        pytest.param(
+            OWN,
+            (IDLE, IDLE, shows(8)),
+            HouseState(960.0, 960.0, utility_on=True, generator_on=True),
+            id="own: utility is back, interlock still on the generator",
+        ),
+        pytest.param(
+            OWN,
+            (SILENT, SILENT, SILENT),
+            HouseState(None, None, utility_on=False, generator_on=False),
+            id="own: outage, no generator",
+        ),
+        pytest.param(
+            OWN,
+            (SILENT, UNPLUGGED, SILENT),
+            HouseState(None, None, utility_on=None, generator_on=False),
+            id="own: an unplugged meter proves nothing",
+        ),
+        pytest.param(
+            OWN,
+            (IDLE, IDLE, SILENT),
+            HouseState(0.0, 0.0, utility_on=True, generator_on=False),
+            id="own: live and idle",
+        ),
+        pytest.param(
+            PANEL[:1],
+            (IDLE,),
+            HouseState(0.0, 0.0, utility_on=True, generator_on=None),
+            id="one meter, no generator: its voltage is the utility's",
+        ),
+        pytest.param(
+            (MeterSettings("oven", 9, "circuit"),),
+            (shows(8),),
+            HouseState(None, None, utility_on=None, generator_on=None),
+            id="sub-meters say nothing of the house",
+        ),
+        pytest.param(
+            (*PANEL, MeterSettings("oven", 9, "circuit", None, "panel_a")),
+            (shows(5), shows(3), IDLE, shows(2)),
+            HouseState(960.0, 960.0, utility_on=True, generator_on=False),
+            id="sub-meters are never part of the sum",
+        ),
+    ],
+)
+def test_what_the_wiring_can_show(
+    meters: tuple[MeterSettings, ...], outcomes: tuple[Outcome, ...], expected: HouseState
+) -> None:
+    answers = {meter.name: outcome for meter, outcome in zip(meters, outcomes, strict=True)}
+    assert derive(meters, answers) == expected
