@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
+
+from pzem.clock import Clock
 
 BUDGET_SHARE: Final = 0.6
 MAX_BUDGET_S: Final = 3.0
@@ -16,38 +16,6 @@ STEP_S: Final = 0.5
 one that is slewed moves by 0.0005 s a second at most (adjtime)."""
 
 log = logging.getLogger(__name__)
-
-
-class Clock(Protocol):
-    """Time, as the schedule needs it; passed in, so that tests can play every fault."""
-
-    def unix(self) -> float:
-        """Return wall-clock seconds since 1970 (UTC)."""
-
-    def monotonic(self) -> float:
-        """Return seconds that never jump."""
-
-    def wait_until(self, monotonic_s: float) -> bool:
-        """Wait until `monotonic_s`; return False if the wait was called off."""
-
-
-class SystemClock:
-    """The machine's own clocks. `stop` calls every wait off."""
-
-    def __init__(self, stop: threading.Event) -> None:
-        self._stop = stop
-
-    def unix(self) -> float:
-        """Return wall-clock seconds since 1970 (UTC)."""
-        return time.time()
-
-    def monotonic(self) -> float:
-        """Return seconds that never jump."""
-        return time.monotonic()
-
-    def wait_until(self, monotonic_s: float) -> bool:
-        """Wait until `monotonic_s`; return False once `stop` is set."""
-        return not self._stop.wait(max(0.0, monotonic_s - time.monotonic()))
 
 
 @dataclass(frozen=True, slots=True)

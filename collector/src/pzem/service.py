@@ -9,13 +9,13 @@ from typing import Final
 
 from pzem import house, points
 from pzem.announcer import Announcer
-from pzem.clock import is_synchronised
+from pzem.clock import Clock, SystemClock
 from pzem.config import METER_TIME_S, Config
 from pzem.influx import Influx, Writer
 from pzem.memory import Memory
 from pzem.points import Cycle
 from pzem.ports import Ports
-from pzem.schedule import Slot, SystemClock, slots
+from pzem.schedule import Slot, slots
 from pzem.settling import Settling
 from pzem.spool import MemorySpool
 from pzem.systemd import notify
@@ -45,7 +45,7 @@ def run(config: Config, stop: threading.Event) -> None:
         with Ports(config.ports, config.exclude_ports, addresses, memory) as ports:
             log.info("looking for %d meters on %s", len(addresses), ", ".join(config.ports))
             ports.discover(stop)
-            _Collector(config, ports, spool, writer, SystemClock(stop)).run()
+            Collector(config, ports, spool, writer, SystemClock(stop)).run()
     finally:
         notify("STOPPING=1")
         writer.stop(FLUSH_S)
@@ -53,7 +53,7 @@ def run(config: Config, stop: threading.Event) -> None:
             log.error("%d cycles could not be written before the end and are lost", len(spool))
 
 
-class _Collector:
+class Collector:
     """The loop over the slots."""
 
     def __init__(
@@ -62,7 +62,7 @@ class _Collector:
         ports: Ports,
         spool: MemorySpool,
         writer: Writer,
-        clock: SystemClock,
+        clock: Clock,
     ) -> None:
         self._config = config
         self._ports = ports
@@ -76,6 +76,10 @@ class _Collector:
         self._busy_said: set[str] = set()
 
     def run(self) -> None:
+        """Work through the slots until the clock's wait is called off.
+
+        Raises `CollectorError` if the writer has ended.
+        """
         notify("READY=1\nSTATUS=collecting")
         for slot in slots(self._config.interval_s, self._clock):
             trusted = self._is_clock_trusted()
@@ -106,16 +110,19 @@ class _Collector:
         )
 
     def _is_clock_trusted(self) -> bool:
-        """With `clock = "wait"`, a cycle before the clock is right has no true time."""
+        """With `clock = "wait"`, a cycle before the clock is right has no true time.
+
+        The slot at which the clock is first seen to be right may have been stamped just
+        before it was set, so it is the last one to be dropped.
+        """
         if self._clock_trusted:
             return True
-        if is_synchronised():
+        self._dropped += 1
+        if self._clock.is_synchronised():
             self._clock_trusted = True
             log.info("the clock is right; %d cycles read before are dropped", self._dropped)
-            return True
-        if not self._dropped:
+        elif self._dropped == 1:
             log.warning("the clock is not synchronised yet; nothing is stored until it is")
-        self._dropped += 1
         return False
 
     def _warn_of_busy_ports(self) -> None:

@@ -128,14 +128,15 @@ def test_a_silent_meter_is_asked_once_and_last(
         assert asked.count("mainA") <= 1
 
 
+@pytest.mark.parametrize("late_s", [0.7, 1.02])
 def test_a_late_reply_is_never_taken_for_a_later_slot(
-    dev: Path, play: Callable[[Layout], AbstractContextManager[Simulator]]
+    dev: Path, play: Callable[[Layout], AbstractContextManager[Simulator]], late_s: float
 ) -> None:
     with play(three()) as simulator, Ports([f"{dev}/*"], (), METERS, Memory(None)) as ports:
         ports.discover()
         simulated = simulator.meter("mainA")
-        simulator.order("late mainA 0.95")
-        for cycle in range(8):
+        simulator.order(f"late mainA {late_s}")
+        for cycle in range(6):
             start = time.monotonic()
             simulated.show(Reading(120.0, 1.0, 100.0 + cycle, 0.0, 60.0, 1.0, alarm=False))
             outcome = ports.poll(start + 0.6)["mainA"]

@@ -1,46 +1,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 
 import pytest
 
+from fakes import FakeClock
 from pzem.schedule import Slot, slots
-
-
-class FakeClock:
-    """Two clocks that tests move; each wait ends exactly on time, or `oversleep` later."""
-
-    def __init__(self, unix_s: float) -> None:
-        self.now_s = 1000.0
-        self.offset_s = unix_s - self.now_s
-        self.during_wait: list[Callable[[], None]] = []
-        self.waits_left = 100
-
-    def unix(self) -> float:
-        return self.now_s + self.offset_s
-
-    def monotonic(self) -> float:
-        return self.now_s
-
-    def wait_until(self, monotonic_s: float) -> bool:
-        self.now_s = max(self.now_s, monotonic_s)
-        if self.during_wait:
-            self.during_wait.pop(0)()
-        self.waits_left -= 1
-        return self.waits_left >= 0
-
-    def step(self, seconds: float) -> Callable[[], None]:
-        def do() -> None:
-            self.offset_s += seconds
-
-        return do
-
-    def oversleep(self, seconds: float) -> Callable[[], None]:
-        def do() -> None:
-            self.now_s += seconds
-
-        return do
 
 
 def stamps(clock: FakeClock, count: int, interval_s: int = 5) -> list[int]:

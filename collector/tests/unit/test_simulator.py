@@ -7,13 +7,14 @@ import termios
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 import minimalmodbus
 import pytest
 import serial
+
 from pzem.frames import CHARACTER_S, SILENT_GAP_S, find_reply, has_good_crc, with_crc
 from pzem.registers import Reading, decode
 from pzem.testing import (
@@ -39,10 +40,8 @@ def read_all(address: int) -> bytes:
     return with_crc(bytes([address, 4, 0, 0, 0, 10]))
 
 
-@contextmanager
-def client(port: Path) -> Iterator[serial.Serial]:
-    with serial.Serial(str(port), 9600, timeout=PATIENCE_S) as opened:
-        yield opened
+def client(port: Path) -> serial.Serial:
+    return serial.Serial(str(port), 9600, timeout=PATIENCE_S)
 
 
 def ask(port: Path, request: bytes, length: int = 25, timeout_s: float = PATIENCE_S) -> bytes:
@@ -134,10 +133,10 @@ class TestLine:
         self, simulator: Simulator, port: Path
     ) -> None:
         with client(port) as line:
-            fcntl.ioctl(line.fd, termios.TIOCEXCL)
+            fcntl.ioctl(line.fileno(), termios.TIOCEXCL)
 
             def exclusive() -> bool:
-                answer = fcntl.ioctl(line.fd, TIOCGEXCL, bytes(4))
+                answer = fcntl.ioctl(line.fileno(), TIOCGEXCL, bytes(4))
                 return bool(int.from_bytes(answer, "little"))
 
             assert exclusive()
@@ -166,12 +165,12 @@ class TestPlugging:
             line.unplug()
             assert not port.is_symlink()
             with pytest.raises(OSError, match="Input/output error"):
-                os.write(old.fd, read_all(4))
-            assert os.read(old.fd, 1) == b""
+                os.write(old.fileno(), read_all(4))
+            assert os.read(old.fileno(), 1) == b""
             line.plug(port.with_name("ttyUSB7"))
             assert len(ask(port.with_name("ttyUSB7"), read_all(4))) == 25
             with pytest.raises(OSError, match="Input/output error"):
-                os.write(old.fd, read_all(4))
+                os.write(old.fileno(), read_all(4))
         assert not port.is_symlink()
 
     def test_plugging_and_unplugging_twice_changes_nothing(
@@ -289,7 +288,7 @@ class TestSimulator:
 
     def test_house_lives_in_real_time_and_goes_dark(self, port: Path) -> None:
         house = SimulatedHouse(wild_start=False)
-        with Simulator.with_meters({port: house.meters.values()}, house) as simulator:
+        with Simulator.with_meters({port: list(house.meters.values())}, house) as simulator:
             before = house.meters["mainA"].displayed
             wait_until(lambda: house.meters["mainA"].displayed != before)
             simulator.order("outage")
@@ -303,7 +302,9 @@ class TestSimulator:
 
         def answering() -> list[int]:
             return [
-                int.from_bytes(ask(port, with_crc(b"\xf8\x03\x00\x02\x00\x01"), length=7)[3:5], "big")
+                int.from_bytes(
+                    ask(port, with_crc(b"\xf8\x03\x00\x02\x00\x01"), length=7)[3:5], "big"
+                )
                 for port in ports
             ]
 
@@ -311,6 +312,6 @@ class TestSimulator:
             old = stack.enter_context(client(tmp_path / "ttyUSB0"))
             assert simulator.order("renumber") == "ttyUSB1: m0; ttyUSB2: m1; ttyUSB0: m2"
             with pytest.raises(OSError, match="Input/output error"):
-                os.write(old.fd, b"\0")
+                os.write(old.fileno(), b"\0")
             simulator.order("swap ttyUSB0 ttyUSB1")
             assert answering() == [1, 3, 2]

@@ -1,5 +1,6 @@
 """`pzem simulate` as a process: what it prints, takes, refuses and leaves behind."""
 
+import argparse
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ import pytest
 import serial
 
 from pzem.frames import has_good_crc, with_crc
+from pzem.testing import command
 from pzem.testing.control import send_order
 
 SIMULATE = [sys.executable, "-m", "pzem.cli", "simulate"]
@@ -59,16 +61,14 @@ def end(process: subprocess.Popen[str], with_signal: int = signal.SIGTERM) -> st
     return complaints
 
 
-def simulate(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run to the end."""
-    return subprocess.run(
-        [*SIMULATE, *map(str, arguments)],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
+def simulate(*arguments: object) -> int:
+    """Run to the end, in this process; return the exit code."""
+    parser = argparse.ArgumentParser(prog="pzem simulate")
+    command.add_arguments(parser)
+    try:
+        return command.run(parser.parse_args([*map(str, arguments)]))
+    except SystemExit as wrong_usage:
+        return int(wrong_usage.code or 0)
 
 
 def volts(port: Path, address: int) -> float:
@@ -114,16 +114,99 @@ def test_ports_meters_and_house_as_wished(start: Start, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [journal]
 
 
-def test_energy_meters_left_at_one_address_may_share_a_line(start: Start, tmp_path: Path) -> None:
+def test_two_meters_left_at_one_address_may_share_a_line(start: Start, tmp_path: Path) -> None:
     process = start("--port", f"{tmp_path}/tty=a:1,b:1")
     assert until_ready(process) == [f"{tmp_path}/tty: a (address 1), b (address 1)"]
 
 
-def test_takes_orders_from_standard_input(start: Start) -> None:
-    process = start()
+def test_takes_orders_from_standard_input_until_it_ends(start: Start, tmp_path: Path) -> None:
+    control = tmp_path / "control"
+    process = start("--control", control)
     until_ready(process)
-    replies, _ = process.communicate("junk gen 3\nexplode\n", timeout=PATIENCE_S)
-    assert replies.splitlines() == [
-        "ok gen: junk (3 left)",
-        "error no order is called 'explode'; 'help' lists them",
-    ]
+    assert process.stdin is not None
+    assert process.stdout is not None
+    for order, reply in (
+        ("junk gen 3", "ok gen: junk (3 left)"),
+        ("explode", "error no order is called 'explode'; 'help' lists them"),
+    ):
+        print(order, file=process.stdin, flush=True)
+        assert process.stdout.readline().strip() == reply
+    process.stdin.close()
+    before_s = cpu_time_s(process.pid)
+    time.sleep(0.5)
+    assert cpu_time_s(process.pid) - before_s < 0.25, "spins"
+    assert send_order(control, "heal gen") == "gen: no fault"
+
+
+def cpu_time_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_delivers_orders_to_a_running_simulator(
+    start: Start, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    control = tmp_path / "control"
+    until_ready(start("--control", control))
+    assert simulate("--control", control, "late", "gen", "0.5", "2") == 0
+    assert capsys.readouterr() == ("gen: late 0.5 (2 left)\n", "")
+    assert simulate("--control", control, "late", "nobody", "0.5") == 1
+    why = "pzem simulate: no meter is called 'nobody'; there are: mainA, mainB, gen\n"
+    assert capsys.readouterr() == ("", why)
+
+
+def test_takes_over_from_a_killed_run(start: Start, tmp_path: Path) -> None:
+    arguments = ("--directory", tmp_path / "ports", "--control", tmp_path / "control")
+    killed = start(*arguments)
+    until_ready(killed)
+    killed.kill()
+    killed.wait()
+    assert (tmp_path / "ports" / "ttyUSB0").is_symlink()
+    until_ready(start(*arguments))
+    assert 100 < volts(tmp_path / "ports" / "ttyUSB0", 4) < 140
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["--port", "tty"], "'tty' is not LINK=METERS"),
+        (["--port", "tty="], "'' is not NAME:ADDRESS"),
+        (["--port", "tty=m"], "'m' is not NAME:ADDRESS"),
+        (["--port", "tty=m:1,"], "'' is not NAME:ADDRESS"),
+        (["--port", "tty=m:1:solar"], "'m:1:solar' is not NAME:ADDRESS[:utility|generator|circuit"),
+        (["--port", "tty=m:0"], "address 0 must be 1 to 247"),
+        (["--port", "tty=m:248"], "address 248 must be 1 to 247"),
+        (["--port", "a=m:1", "--port", "b=m:2"], "meter m is given twice"),
+        (["--port", "a=m:1", "--port", "a=n:2"], "port a is given twice"),
+        (["--volts", "12"], "must be a number from 80 to 260, not 12"),
+        (["--energy", "-1"], "must be a number from 0 to 9999990, not -1"),
+        (["--wiring", "odd"], "invalid choice: 'odd'"),
+        (["outage"], "an order needs --control SOCKET"),
+    ],
+)
+def test_wrong_usage(arguments: list[str], why: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert simulate(*arguments) == 2
+    assert why in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["--directory", "/proc/nowhere"], "/proc/nowhere: No such file or directory"),
+        (["--directory", "/dev/null"], "cannot make /dev/null/ttyUSB0: Not a directory"),
+        (["--port", "{file}=m:1"], "{file} exists and is no simulated port: remove it first"),
+        (["--journal", "/proc/journal"], "/proc/journal: No such file or directory"),
+        (["--control", "{file}"], "{file}: Address already in use"),
+        (["--control", "/nowhere", "status"], "no simulator answers on /nowhere: No such file"),
+    ],
+)
+def test_failure(
+    arguments: list[str], why: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "file"
+    file.write_text("precious")
+    assert simulate(*(argument.format(file=file) for argument in arguments)) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"pzem simulate: {why.format(file=file)}")
+    assert file.read_text() == "precious"
+    assert list(tmp_path.iterdir()) == [file]

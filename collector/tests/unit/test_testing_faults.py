@@ -4,6 +4,7 @@ from collections.abc import Callable
 from random import Random
 
 import pytest
+
 from pzem.frames import find_reply, has_good_crc, with_crc
 from pzem.testing import FAULTS, IDLE, SimulatedMeter
 from pzem.testing.faults import CORRUPT_GOLDEN, Exchange, Fault

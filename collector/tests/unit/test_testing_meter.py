@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+
 from pzem.frames import with_crc
 from pzem.registers import Reading, decode
 from pzem.testing import IDLE, SimulatedMeter

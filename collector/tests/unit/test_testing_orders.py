@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from pzem.testing import FAULTS, IDLE, OrderError, SimulatedHouse, SimulatedMeter, Simulator
 from pzem.testing.control import ControlSocket, send_order
 from pzem.testing.orders import ORDERS

@@ -57,6 +57,7 @@ class ControlSocket(socketserver.ThreadingUnixStreamServer):
 
     daemon_threads = True
     block_on_close = False
+    request_queue_size = 64  # beyond it connecting fails at once on a unix socket
 
     def __init__(self, path: Path, order: Callable[[str], str]) -> None:
         self.order = order

@@ -175,6 +175,8 @@ class SimulatedHouse:
         self._time_s = 0.0
         self._wild_until_s: dict[str, float] = {}
         self._pending_s = 0.0
+        for wired in self._wiring:
+            self.meters[wired.name].powered = self._powers(wired)
         self._refresh(0.0)
 
     @property
@@ -186,10 +188,10 @@ class SimulatedHouse:
     def state(self, state: State) -> None:
         self._state = state
         for wired in self._wiring:
-            meter, was_powered = self.meters[wired.name], self.meters[wired.name].powered
-            meter.powered = self._powers(wired)
-            if self.wild_start and meter.powered and not was_powered:
+            meter = self.meters[wired.name]
+            if self.wild_start and self._powers(wired) and not meter.powered:
                 self._wild_until_s[wired.name] = self._time_s + self._rng.uniform(*WILD_S)
+            meter.powered = self._powers(wired)
         self._refresh(0.0)
 
     def add_load(self, watts: float, leg: str | None = None) -> None:

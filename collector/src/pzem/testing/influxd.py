@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
@@ -132,12 +133,13 @@ class Influxd:
 
         Raises `InfluxdError` if the server refuses it.
         """
-        form = {"q": text, "db": database, "epoch": "s"}
-        if self.credentials is not None:
-            form["u"], form["p"] = self.credentials
+        form = urllib.parse.urlencode({"q": text, "db": database, "epoch": "s"})
         request = urllib.request.Request(  # noqa: S310 - our own server on loopback
-            f"{self.url}/query", data=urllib.parse.urlencode(form).encode()
+            f"{self.url}/query", data=form.encode()
         )
+        if self.credentials is not None:
+            login = base64.b64encode(":".join(self.credentials).encode()).decode()
+            request.add_header("Authorization", f"Basic {login}")
         try:
             with _direct().open(request, timeout=30) as answer:
                 document = json.load(answer)
@@ -150,8 +152,10 @@ class Influxd:
             for series in result.get("series", []):
                 tags = series.get("tags", {})
                 columns = series["columns"]
-                for values in series.get("values", []):
-                    rows.append({**tags, **dict(zip(columns, values, strict=True))})
+                rows += [
+                    {**tags, **dict(zip(columns, values, strict=True))}
+                    for values in series.get("values", [])
+                ]
         return rows
 
     def _answers(self) -> bool:
