@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
 from pzem.meter import Faulty, Outcome, Silent
@@ -12,7 +14,7 @@ OVER_RANGE = Faulty("over_range amps 105.0", well_formed=True)
 NOISE = Faulty("bad_crc")
 
 
-def judged(story: dict[float, Outcome]) -> list[Outcome]:
+def judged(story: Mapping[float, Outcome]) -> list[Outcome]:
     settling = Settling()
     return [settling.judge("gen", outcome, at_s) for at_s, outcome in story.items()]
 
@@ -27,7 +29,7 @@ def test_a_short_silence_discards_nothing(silence_s: float) -> None:
 
 
 def test_after_a_long_silence_the_first_5_s_are_not_believed() -> None:
-    story: dict[float, Outcome] = {0.0: READING} | {float(s): READING for s in range(61, 68)}
+    story = {0.0: READING} | {float(s): READING for s in range(61, 68)}
     assert judged(story) == [READING, *[SETTLING] * 5, READING, READING]
 
 

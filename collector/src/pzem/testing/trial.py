@@ -98,6 +98,7 @@ def _run(interval_s: int, cycles: int | None) -> None:
         config.write_text(_config(folder, database.url, interval_s))
         log = folder / "collector.log"
         collector = stack.enter_context(_process(log, "run", "--config", str(config)))
+        stack.callback(_let_cleaning_finish)
         footer = _footer(database.url, control)
         for shown, stamp in enumerate(_cycles(database, collector, log), start=1):
             screen = [*_screen(database, stamp), "", *_tail(log), "", *footer]
@@ -105,6 +106,11 @@ def _run(interval_s: int, cycles: int | None) -> None:
             print(clear + "\n".join(screen), end="\n\n", flush=True)
             if shown == cycles:
                 return
+
+
+def _let_cleaning_finish() -> None:
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, signal.SIG_IGN)
 
 
 def _config(folder: Path, url: str, interval_s: int) -> str:
