@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -55,7 +56,7 @@ def main(argv: list[str] | None = None) -> int:
     for signum in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, signal.default_int_handler)
     try:
-        _run(args.interval, args.cycles)
+        _show(args.interval, args.cycles)
     except KeyboardInterrupt:
         print("\nStopped; nothing is left behind.")
     except (InfluxdError, TrialError) as error:
@@ -83,11 +84,44 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(interval_s: int, cycles: int | None) -> None:
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A collector at work on simulated meters, and where to look at it."""
+
+    database: Influxd
+    collector: subprocess.Popen[bytes]
+    control: Path
+    """Socket on which the simulator takes orders."""
+    _log: Path
+
+    def log(self) -> list[str]:
+        """Return the collector's last lines."""
+        return _tail(self._log)
+
+    def cycles(self) -> Iterator[dict[str, Any]]:
+        """Yield the `collector` point of each cycle as it arrives in the database.
+
+        Raises `TrialError` if the collector ends.
+        """
+        last = 0
+        while True:
+            if self.collector.poll() is not None:
+                raise TrialError("the collector has ended:\n" + "\n".join(self.log()))
+            for row in self.database.query(f"SELECT * FROM collector WHERE time > {last}s"):  # noqa: S608
+                last = row["time"]
+                yield row
+            time.sleep(0.1)
+
+
+@contextmanager
+def trial(interval_s: int) -> Iterator[Trial]:
+    """Run the simulator, InfluxDB and the collector; leave nothing behind.
+
+    Raises `InfluxdError` or `TrialError` if one of them does not start.
+    """
     with ExitStack() as stack:
         folder = Path(tempfile.mkdtemp(prefix="pzem-try-"))
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        print("Starting InfluxDB, three simulated meters and the collector …", flush=True)
         database = stack.enter_context(Influxd())
         database.query("CREATE DATABASE housePower")
         control = folder / "control"
@@ -99,9 +133,15 @@ def _run(interval_s: int, cycles: int | None) -> None:
         log = folder / "collector.log"
         collector = stack.enter_context(_process(log, "run", "--config", str(config)))
         stack.callback(_let_cleaning_finish)
-        footer = _footer(database.url, control)
-        for shown, stamp in enumerate(_cycles(database, collector, log), start=1):
-            screen = [*_screen(database, stamp), "", *_tail(log), "", *footer]
+        yield Trial(database, collector, control, log)
+
+
+def _show(interval_s: int, cycles: int | None) -> None:
+    print("Starting InfluxDB, three simulated meters and the collector …", flush=True)
+    with trial(interval_s) as running:
+        footer = _footer(running.database.url, running.control)
+        for shown, stamp in enumerate(running.cycles(), start=1):
+            screen = [*_screen(running.database, stamp), "", *running.log(), "", *footer]
             clear = CLEAR if sys.stdout.isatty() else ""
             print(clear + "\n".join(screen), end="\n\n", flush=True)
             if shown == cycles:
@@ -153,20 +193,6 @@ def _wait_for_ports(folder: Path, simulator: subprocess.Popen[bytes]) -> None:
         if simulator.poll() is not None:
             raise TrialError("\n".join(_tail(folder / "simulator.log")))
         time.sleep(0.05)
-
-
-def _cycles(
-    database: Influxd, collector: subprocess.Popen[bytes], log: Path
-) -> Iterator[dict[str, Any]]:
-    """Yield the `collector` point of each cycle as it arrives in the database."""
-    last = 0
-    while True:
-        if collector.poll() is not None:
-            raise TrialError("the collector has ended:\n" + "\n".join(_tail(log)))
-        for row in database.query(f"SELECT * FROM collector WHERE time > {last}s"):  # noqa: S608
-            last = row["time"]
-            yield row
-        time.sleep(0.1)
 
 
 def _screen(database: Influxd, cycle: dict[str, Any]) -> list[str]:
