@@ -40,15 +40,6 @@ class HouseState:
     generator_on: bool | None
     """The same of the generator."""
 
-    @property
-    def supply_in_use(self) -> str | None:
-        """Name the one supply known to be on, or None if it is not known or both are."""
-        if self.utility_on and not self.generator_on:
-            return UTILITY
-        if self.generator_on and not self.utility_on:
-            return GENERATOR
-        return None
-
 
 def derive(meters: Sequence[MeterSettings], outcomes: Mapping[str, Outcome]) -> HouseState:
     """Derive the house from one outcome for each of `meters`. Sub-meters never count."""

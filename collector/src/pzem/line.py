@@ -97,7 +97,6 @@ class Line(serial.Serial):
         received = b""
         while True:
             if (reply := frames.find_reply(received, request)) is not None:
-                self._owing.discard(request[0])
                 self.last_reply = reply
                 return reply
             wait_s = deadline - time.monotonic()
@@ -121,8 +120,12 @@ class Line(serial.Serial):
         return self.read()
 
     def owes(self, address: int) -> bool:
-        """Tell whether the last question to `address` went unanswered on this line."""
+        """Tell whether a question to `address` went unanswered and was not forgiven."""
         return address in self._owing
+
+    def forgive(self, address: int) -> None:
+        """Expect no more late reply from `address`."""
+        self._owing.discard(address)
 
     def complaint(self) -> str:
         """Say in a word what is wrong with the last reply, if it was none."""

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Final
 
-from pzem.line import DRAIN_S, IO_ERRORS, TRY_S, Line, PortError
+from pzem.line import IO_ERRORS, TRY_S, Line, PortError
 from pzem.meter import Faulty, Meter, Outcome, Silent, heard
 
 MIN_TRY_S: Final = 0.1
@@ -30,7 +30,7 @@ class Ask:
 
 @dataclass(slots=True)
 class Job:
-    """What one port does in one cycle, and what came of it."""
+    """What one port does in one cycle, and what came of it. Nothing to ask: let go."""
 
     asks: list[Ask]
     deadline: float
@@ -80,8 +80,10 @@ class PortThread(threading.Thread):
         self._close()
 
     def _do(self, job: Job) -> None:
-        if job.reopen:
+        if job.reopen or not job.asks:
             self._close()
+        if not job.asks:
+            return
         was_open = self._line is not None
         try:
             self._ask_all(job)
@@ -97,17 +99,19 @@ class PortThread(threading.Thread):
 
     def _ask_all(self, job: Job) -> None:
         line = self._line = self._line or Line(self._path)
+        noisy = False
         for ask in job.asks:
             if ask.name in job.outcomes or (ask.guest and ask.name in job.found):
                 continue
+            if noisy:
+                line.drain()
             if job.deadline - time.monotonic() < MIN_TRY_S:
                 break
             outcome = ask_meter(line, ask.address, ask.tries, job.deadline)
             job.outcomes[ask.name] = outcome
             if heard(outcome):
                 job.found.add(ask.name)
-            elif isinstance(outcome, Faulty):
-                line.drain()
+            noisy = isinstance(outcome, Faulty)
 
     def _close(self) -> None:
         if self._line is not None:
@@ -118,9 +122,10 @@ class PortThread(threading.Thread):
 def ask_meter(line: Line, address: int, tries: int, deadline: float) -> Outcome:
     """Read one meter by `deadline` (monotonic seconds), asking again if need be.
 
-    If the last question of an earlier cycle went unanswered, the first answer now may
-    be a late one to that, with the values of then. It is read away, and the answer to
-    a second question counts.
+    If a question of an earlier cycle went unanswered, the first answer now may be a
+    late one to that, with the values of then. It is read away with whatever else is
+    under way, and the answer to a second question counts. (A meter that is always a
+    whole interval late cannot be told from a prompt one.)
 
     Raises `OSError` or `termios.error` if the port is gone.
     """
@@ -129,15 +134,20 @@ def ask_meter(line: Line, address: int, tries: int, deadline: float) -> Outcome:
     owing = line.owes(address)
     for attempt in range(tries):
         if attempt:
-            line.drain(DRAIN_S)
-        left_s = deadline - time.monotonic()
-        if left_s < MIN_TRY_S:
-            break
-        answer = meter.read(min(TRY_S, left_s))
+            line.drain()
+        answer = _read_by(meter, deadline)
         if heard(answer) and owing:
-            answer = meter.read(max(MIN_TRY_S, min(TRY_S, deadline - time.monotonic())))
+            line.drain()
+            answer = _read_by(meter, deadline)
+            if heard(answer):
+                line.forgive(address)
         if not isinstance(answer, Silent):
             outcome = answer
         if heard(answer):
             break
     return outcome
+
+
+def _read_by(meter: Meter, deadline: float) -> Outcome:
+    left_s = deadline - time.monotonic()
+    return meter.read(min(TRY_S, left_s)) if left_s >= MIN_TRY_S else Silent()

@@ -72,6 +72,8 @@ class _Port:
     foreign: bool = False
     """Noise came instead of an answer, and no meter was ever heard here."""
     job: Job | None = None
+    held: bool = False
+    """The thread may have it open; a port that is nobody's home is let go."""
     wordless_cycles: int = 0
     reopen_at: float = 0.0
     reopen_interval_s: float = FIRST_PROBE_S
@@ -147,7 +149,8 @@ class Ports:
                 continue  # stuck in the kernel; its meters are silent
             port.job = None
             asks = self._asks(port, now)
-            if asks:
+            if asks or port.held:
+                port.held = bool(asks)
                 port.job = Job(asks, deadline, self._is_reopening(port, now), found)
                 port.thread.submit(port.job)
                 jobs[port.path] = port.job

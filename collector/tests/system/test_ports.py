@@ -128,14 +128,14 @@ def test_a_silent_meter_is_asked_once_and_last(
         assert asked.count("mainA") <= 1
 
 
-@pytest.mark.parametrize("late_s", [0.7, 1.02])
+@pytest.mark.parametrize("fault", ["late mainA 0.7", "late mainA 1.02 1", "late mainA 1.02 2"])
 def test_a_late_reply_is_never_taken_for_a_later_slot(
-    dev: Path, play: Callable[[Layout], AbstractContextManager[Simulator]], late_s: float
+    dev: Path, play: Callable[[Layout], AbstractContextManager[Simulator]], fault: str
 ) -> None:
     with play(three()) as simulator, Ports([f"{dev}/*"], (), METERS, Memory(None)) as ports:
         ports.discover()
         simulated = simulator.meter("mainA")
-        simulator.order(f"late mainA {late_s}")
+        simulator.order(fault)
         for cycle in range(6):
             start = time.monotonic()
             simulated.show(Reading(120.0, 1.0, 100.0 + cycle, 0.0, 60.0, 1.0, alarm=False))

@@ -258,10 +258,13 @@ class TestJournal:
         assert [line["reply"] for line in written] == [good.hex(), bad.hex()]
         assert Reading(**written[0]["displayed"]) == READING
 
-    def test_full_disk_does_not_silence_the_meters(self, port: Path, meter: SimulatedMeter) -> None:
+    def test_full_disk_does_not_silence_the_meters(
+        self, port: Path, meter: SimulatedMeter, caplog: pytest.LogCaptureFixture
+    ) -> None:
         with Simulator.with_meters({port: [meter]}, journal_file=Path("/dev/full")) as simulator:
             assert len(ask(port, read_all(4))) == len(ask(port, read_all(4))) == 25
             assert len(simulator.journal.replies) == 2
+        assert len(caplog.messages) == 1
 
 
 class TestSimulator:

@@ -161,13 +161,16 @@ class TestControlSocket:
             replies = client.makefile(encoding="utf-8").read().splitlines()
         assert [reply.split()[0] for reply in replies] == ["ok", "error", "error"]
 
-    def test_a_client_that_does_not_wait_harms_nobody(self, bare: Simulator, path: Path) -> None:
+    def test_a_client_that_does_not_wait_harms_nobody(
+        self, bare: Simulator, path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         with ControlSocket(path, bare.order):
             for _ in range(20):
                 with socket.socket(socket.AF_UNIX) as client:
                     client.connect(str(path))
                     client.sendall(b"help\n" * 50)
             assert send_order(path, "heal") == "mainA: no fault"
+        assert capsys.readouterr().err == ""
 
     def test_replaces_the_socket_of_a_killed_run(self, bare: Simulator, path: Path) -> None:
         with socket.socket(socket.AF_UNIX) as killed:

@@ -44,7 +44,7 @@ def main(argv: list[str] | None = None) -> int:
         # Whoever read the output has gone; Python would complain once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except IO_ERRORS as error:
-        _complain(f"the port failed: {error}; is the adapter still plugged in?")
+        _complain(f"{error}; was an adapter unplugged?")
     return FAILED
 
 

@@ -17,7 +17,6 @@ from pzem.testing.meter import SimulatedMeter
 TICK_S: Final = 0.2
 """How often the house moves on; meters refresh what they display once a second of it."""
 
-
 _Link = TypeVar("_Link", str, Path)
 
 
