@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 NOTHING = "-"
+FIGURE_WIDTH = 7
+"""So that a table that is shown again and again keeps still: 12345.6 is 23 kW's width."""
 READING_HEADS = ("V", "A", "W", "VA", "PF", "Hz", "kWh")
 
 
@@ -29,10 +31,14 @@ def no_reading_cells() -> list[str]:
 def layout(heads: Sequence[str], rows: Iterable[Sequence[str]], *, words: int) -> list[str]:
     """Align `rows` under `heads`: the first `words` columns and the last one to the left."""
     table = [list(heads), *map(list, rows)]
-    widths = [max(len(row[column]) for row in table) for column in range(len(heads))]
+    figures = range(words, len(heads) - 1)
+    widths = [
+        max(FIGURE_WIDTH if column in figures else 0, *(len(row[column]) for row in table))
+        for column in range(len(heads))
+    ]
     return [
         "  ".join(
-            cell.ljust(width) if column < words or column == len(heads) - 1 else cell.rjust(width)
+            cell.rjust(width) if column in figures else cell.ljust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in table

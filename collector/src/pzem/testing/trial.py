@@ -229,16 +229,18 @@ def _amount(row: dict[str, Any], field: str, unit: str) -> str:
 
 
 def _supply_in_use(house: dict[str, Any]) -> str:
-    on = [name for name in ("utility", "generator") if house.get(f"{name}_on")]
-    return " and ".join(on) or "not known"
+    flags = {name: house.get(f"{name}_on") for name in ("utility", "generator")}
+    on = [name for name, flag in flags.items() if flag]
+    return " and ".join(on) or ("not known" if None in flags.values() else "none")
 
 
 def _footer(url: str, control: Path) -> list[str]:
     order = f"{Path(sys.executable).parent / 'pzem'} simulate --control {control}"
     return [
-        f"Read back from InfluxDB at {url}. Ctrl-C ends this and removes every trace.",
-        "Play with the house from another terminal:",
-        f"  {order} outage        (then generator, utility; help lists all)",
+        f"Read back from InfluxDB at {url}.",
+        "Ctrl-C ends this and removes every trace.",
+        "Play with the house from another terminal: outage, generator, utility, help, …",
+        f"  {order} outage",
     ]
 
 
