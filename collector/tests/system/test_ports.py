@@ -27,6 +27,7 @@ METERS = {"mainA": 4, "mainB": 5, "gen": 6}
 BUDGET_S = 3.0
 
 Layout = Mapping[str, list[SimulatedMeter]]
+Play = Callable[[Layout], AbstractContextManager[Simulator]]
 
 
 def three() -> dict[str, list[SimulatedMeter]]:
@@ -45,7 +46,7 @@ def playing(dev: Path, layout: Layout) -> Iterator[Simulator]:
 
 
 @pytest.fixture
-def play(dev: Path) -> Callable[[Layout], AbstractContextManager[Simulator]]:
+def play(dev: Path) -> Play:
     return lambda layout: playing(dev, layout)
 
 
@@ -96,7 +97,7 @@ class Foreign:
 @pytest.mark.parametrize("layout", [three, one])
 def test_meters_are_found_and_read(
     dev: Path,
-    play: Callable[[Layout], AbstractContextManager[Simulator]],
+    play: Play,
     layout: Callable[[], dict[str, list[SimulatedMeter]]],
 ) -> None:
     with play(layout()), Ports([f"{dev}/tty*"], (), METERS, Memory(None)) as ports:
@@ -104,9 +105,7 @@ def test_meters_are_found_and_read(
         assert poll(ports) == dict.fromkeys(METERS, SHOWN)
 
 
-def test_a_lost_reply_is_asked_for_again(
-    dev: Path, play: Callable[[Layout], AbstractContextManager[Simulator]]
-) -> None:
+def test_a_lost_reply_is_asked_for_again(dev: Path, play: Play) -> None:
     with play(three()) as simulator, Ports([f"{dev}/*"], (), METERS, Memory(None)) as ports:
         ports.discover()
         simulator.order("silence mainA 1")
@@ -114,9 +113,7 @@ def test_a_lost_reply_is_asked_for_again(
         assert readings(poll(ports)) == list(METERS)
 
 
-def test_a_silent_meter_is_asked_once_and_last(
-    dev: Path, play: Callable[[Layout], AbstractContextManager[Simulator]]
-) -> None:
+def test_a_silent_meter_is_asked_once_and_last(dev: Path, play: Play) -> None:
     with play(one()) as simulator, Ports([f"{dev}/*"], (), METERS, Memory(None)) as ports:
         ports.discover()
         simulator.order("silence mainA")
@@ -129,9 +126,7 @@ def test_a_silent_meter_is_asked_once_and_last(
 
 
 @pytest.mark.parametrize("fault", ["late mainA 0.7", "late mainA 1.02 1", "late mainA 1.02 2"])
-def test_a_late_reply_is_never_taken_for_a_later_slot(
-    dev: Path, play: Callable[[Layout], AbstractContextManager[Simulator]], fault: str
-) -> None:
+def test_a_late_reply_is_never_taken_for_a_later_slot(dev: Path, play: Play, fault: str) -> None:
     with play(three()) as simulator, Ports([f"{dev}/*"], (), METERS, Memory(None)) as ports:
         ports.discover()
         simulated = simulator.meter("mainA")
@@ -145,9 +140,7 @@ def test_a_late_reply_is_never_taken_for_a_later_slot(
             time.sleep(max(0.0, start + 1.0 - time.monotonic()))
 
 
-def test_renumbered_ports_lose_no_cycle(
-    dev: Path, play: Callable[[Layout], AbstractContextManager[Simulator]]
-) -> None:
+def test_renumbered_ports_lose_no_cycle(dev: Path, play: Play) -> None:
     with play(three()) as simulator, Ports([f"{dev}/*"], (), METERS, Memory(None)) as ports:
         ports.discover()
         simulator.order("renumber")
@@ -155,9 +148,7 @@ def test_renumbered_ports_lose_no_cycle(
         assert readings(poll(ports)) == list(METERS)
 
 
-def test_a_replugged_adapter_is_found_under_its_new_name(
-    dev: Path, play: Callable[[Layout], AbstractContextManager[Simulator]]
-) -> None:
+def test_a_replugged_adapter_is_found_under_its_new_name(dev: Path, play: Play) -> None:
     with play(three()) as simulator, Ports([f"{dev}/*"], (), METERS, Memory(None)) as ports:
         ports.discover()
         simulator.order("unplug tty2")
@@ -167,9 +158,7 @@ def test_a_replugged_adapter_is_found_under_its_new_name(
         assert ports.homes()["gen"] == str(dev / "tty7")
 
 
-def test_a_port_replugged_between_two_cycles_loses_none(
-    dev: Path, play: Callable[[Layout], AbstractContextManager[Simulator]]
-) -> None:
+def test_a_port_replugged_between_two_cycles_loses_none(dev: Path, play: Play) -> None:
     with play(three()) as simulator, Ports([f"{dev}/*"], (), METERS, Memory(None)) as ports:
         ports.discover()
         for _ in range(3):
@@ -178,9 +167,7 @@ def test_a_port_replugged_between_two_cycles_loses_none(
             assert readings(poll(ports)) == list(METERS)
 
 
-def test_places_are_remembered_over_a_restart(
-    dev: Path, tmp_path: Path, play: Callable[[Layout], AbstractContextManager[Simulator]]
-) -> None:
+def test_places_are_remembered_over_a_restart(dev: Path, tmp_path: Path, play: Play) -> None:
     file = tmp_path / "ports.json"
     with play(three()) as simulator:
         with Ports([f"{dev}/*"], (), METERS, Memory(file)) as ports:
@@ -197,7 +184,7 @@ def test_places_are_remembered_over_a_restart(
 def test_a_spoilt_memory_costs_a_search_only(
     dev: Path,
     tmp_path: Path,
-    play: Callable[[Layout], AbstractContextManager[Simulator]],
+    play: Play,
     content: str,
 ) -> None:
     file = tmp_path / "ports.json"
@@ -210,7 +197,7 @@ def test_a_spoilt_memory_costs_a_search_only(
 def test_a_memory_that_cannot_be_written_is_said_once(
     dev: Path,
     caplog: pytest.LogCaptureFixture,
-    play: Callable[[Layout], AbstractContextManager[Simulator]],
+    play: Play,
 ) -> None:
     memory = Memory(dev / "none" / "x.json")
     with play(three()), Ports([f"{dev}/*"], (), METERS, memory) as ports:
@@ -222,7 +209,7 @@ def test_a_memory_that_cannot_be_written_is_said_once(
 @pytest.mark.parametrize("layout", [three, one])
 def test_a_generator_never_heard_before_is_found_in_its_first_cycle(
     dev: Path,
-    play: Callable[[Layout], AbstractContextManager[Simulator]],
+    play: Play,
     layout: Callable[[], dict[str, list[SimulatedMeter]]],
 ) -> None:
     with play(layout()) as simulator, Ports([f"{dev}/*"], (), METERS, Memory(None)) as ports:
@@ -233,9 +220,7 @@ def test_a_generator_never_heard_before_is_found_in_its_first_cycle(
         assert readings(poll(ports)) == list(METERS)
 
 
-def test_a_foreign_port_gets_nothing_while_all_meters_answer(
-    dev: Path, play: Callable[[Layout], AbstractContextManager[Simulator]]
-) -> None:
+def test_a_foreign_port_gets_nothing_while_all_meters_answer(dev: Path, play: Play) -> None:
     with play(three()), Ports([f"{dev}/*"], (), METERS, Memory(None)) as ports:
         ports.discover()
         foreign = Foreign(dev / "tty9")
@@ -245,7 +230,7 @@ def test_a_foreign_port_gets_nothing_while_all_meters_answer(
 
 
 def test_a_foreign_port_is_probed_at_growing_intervals_for_a_silent_meter(
-    dev: Path, play: Callable[[Layout], AbstractContextManager[Simulator]]
+    dev: Path, play: Play
 ) -> None:
     hours = Hours()
     with play(three()) as simulator, Ports([f"{dev}/*"], (), METERS, Memory(None), hours) as ports:
@@ -266,7 +251,7 @@ def test_a_foreign_port_is_probed_at_growing_intervals_for_a_silent_meter(
 
 
 def test_a_port_that_serves_a_meter_is_not_probed_for_one_that_was_seen_elsewhere(
-    dev: Path, play: Callable[[Layout], AbstractContextManager[Simulator]]
+    dev: Path, play: Play
 ) -> None:
     hours = Hours()
     layout = three()
@@ -284,9 +269,7 @@ def test_a_port_that_serves_a_meter_is_not_probed_for_one_that_was_seen_elsewher
         assert METERS["gen"] not in requests(simulator, "tty0")
 
 
-def test_noise_on_a_foreign_port_is_no_fault_of_a_silent_meter(
-    dev: Path, play: Callable[[Layout], AbstractContextManager[Simulator]]
-) -> None:
+def test_noise_on_a_foreign_port_is_no_fault_of_a_silent_meter(dev: Path, play: Play) -> None:
     foreign = Foreign(dev / "tty9", babble=b"$GPGGA,123519,4807.038,N,01131.000,E*47\r\n")
     memory = Memory(None)
     memory.keep(METERS["gen"], "/dev/elsewhere", None)
@@ -300,9 +283,7 @@ def test_noise_on_a_foreign_port_is_no_fault_of_a_silent_meter(
         assert poll(ports) == {"mainA": SHOWN, "gen": Silent(NO_PORT)}
 
 
-def test_excluded_ports_get_no_byte(
-    dev: Path, play: Callable[[Layout], AbstractContextManager[Simulator]]
-) -> None:
+def test_excluded_ports_get_no_byte(dev: Path, play: Play) -> None:
     foreign = Foreign(dev / "tty9")
     with play(three()), Ports([f"{dev}/*"], [f"{dev}/tty9"], METERS, Memory(None)) as ports:
         ports.discover()
@@ -321,7 +302,7 @@ def test_two_names_of_one_port_count_once(dev: Path) -> None:
 def test_a_port_in_other_hands_is_silent_and_comes_back(
     dev: Path,
     caplog: pytest.LogCaptureFixture,
-    play: Callable[[Layout], AbstractContextManager[Simulator]],
+    play: Play,
 ) -> None:
     with play(three()), Ports([f"{dev}/*"], (), METERS, Memory(None)) as ports:
         ports.discover()
@@ -340,7 +321,7 @@ def test_a_port_in_other_hands_is_silent_and_comes_back(
 def test_two_meters_with_one_address_on_two_ports_are_said(
     dev: Path,
     caplog: pytest.LogCaptureFixture,
-    play: Callable[[Layout], AbstractContextManager[Simulator]],
+    play: Play,
 ) -> None:
     with (
         play({"tty0": [meter("a", 4)], "tty1": [meter("b", 4)]}),
@@ -351,9 +332,7 @@ def test_two_meters_with_one_address_on_two_ports_are_said(
     assert "two meters have it" in caplog.text
 
 
-def test_two_meters_with_one_address_on_one_line_are_faulty(
-    dev: Path, play: Callable[[Layout], AbstractContextManager[Simulator]]
-) -> None:
+def test_two_meters_with_one_address_on_one_line_are_faulty(dev: Path, play: Play) -> None:
     with (
         play({"tty0": [meter("a", 4), meter("b", 4)]}),
         Ports([f"{dev}/*"], (), {"mainA": 4}, Memory(None)) as ports,

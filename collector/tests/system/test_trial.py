@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -52,35 +54,34 @@ def test_shows_what_was_read_back(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_leaves_nothing_behind(tmp_path: Path, signum: int) -> None:
+@contextmanager
+def showing(folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """Run a trial and wait until its table is on the screen."""
     with subprocess.Popen(
-        TRIAL, env=environment(tmp_path), stdout=subprocess.PIPE, text=True
+        TRIAL, env=environment(folder), stdout=subprocess.PIPE, text=True
     ) as trial:
         assert trial.stdout is not None
         for line in trial.stdout:
             if "House:" in line:
                 break
+        yield trial
+        trial.stdout.read()
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_leaves_nothing_behind(tmp_path: Path, signum: int) -> None:
+    with showing(tmp_path) as trial:
         assert processes(tmp_path)
         trial.send_signal(signum)
-        trial.stdout.read()
-        assert trial.wait(timeout=60) == 0
+    assert trial.returncode == 0
     eventually(lambda: not processes(tmp_path), "all processes end")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_second_ctrl_c_does_not_cut_the_cleaning_short(tmp_path: Path) -> None:
-    with subprocess.Popen(
-        TRIAL, env=environment(tmp_path), stdout=subprocess.PIPE, text=True
-    ) as trial:
-        assert trial.stdout is not None
-        for line in trial.stdout:
-            if "House:" in line:
-                break
+    with showing(tmp_path) as trial:
         for _ in range(3):
             trial.send_signal(signal.SIGINT)
             time.sleep(0.05)
-        trial.stdout.read()
-        trial.wait(timeout=60)
     eventually(lambda: not processes(tmp_path), "all processes end")
     assert list(tmp_path.iterdir()) == []

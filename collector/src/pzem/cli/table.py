@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 NOTHING = "-"
 FIGURE_WIDTH = 7
-"""So that a table that is shown again and again keeps still: 12345.6 is 23 kW's width."""
+"""So that a table that is shown again and again keeps still; 23000.0 W fit."""
 READING_HEADS = ("V", "A", "W", "VA", "PF", "Hz", "kWh")
 
 
