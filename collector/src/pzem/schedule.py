@@ -52,8 +52,9 @@ def slots(interval_s: int, clock: Clock) -> Iterator[Slot]:
         if not clock.wait_until(slot.monotonic_s):
             return
         late_s = clock.monotonic() - slot.monotonic_s
-        stepped = abs(clock.unix() - clock.monotonic() - offset_s) >= STEP_S
-        if late_s < budget_s and not stepped:
+        if late_s >= budget_s:
+            log.warning("the machine stood still for %.0f s; its slots are missing", late_s)
+        elif abs(clock.unix() - clock.monotonic() - offset_s) < STEP_S:
             yield slot
 
 

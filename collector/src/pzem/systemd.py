@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import socket
@@ -25,11 +26,12 @@ def notify(state: str) -> None:
         return
     if address.startswith("@"):
         address = "\0" + address[1:]
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as to_systemd:
-        try:
-            to_systemd.sendto(state.encode(), address)
-        except OSError as error:
-            logging.getLogger(__name__).warning("systemd cannot be told %s: %s", state, error)
+    # If systemd cannot be reached, its watchdog notices soon enough.
+    with (
+        contextlib.suppress(OSError),
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as to_systemd,
+    ):
+        to_systemd.sendto(state.encode(), address)
 
 
 class _JournalFormatter(logging.Formatter):

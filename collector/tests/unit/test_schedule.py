@@ -64,10 +64,13 @@ def test_after_a_step_back_slots_are_read_again() -> None:
     assert stamps(clock, 4) == [1_000_005, 1_000_010, 1_000_010, 1_000_015]
 
 
-def test_a_slot_slept_through_is_a_gap() -> None:
+def test_a_slot_slept_through_is_a_gap(caplog: pytest.LogCaptureFixture) -> None:
     clock = FakeClock(1_000_001.0)
     clock.during_wait = [nothing, clock.oversleep(12.0)]
     assert stamps(clock, 2) == [1_000_005, 1_000_025]
+    assert [record.getMessage() for record in caplog.records] == [
+        "the machine stood still for 12 s; its slots are missing"
+    ]
 
 
 def test_a_little_late_is_in_time() -> None:
