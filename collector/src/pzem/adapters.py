@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import os
 import re
 import stat
 from collections.abc import Iterable
 from fnmatch import fnmatch
+from pathlib import Path
 
 _USB_SOCKET = re.compile(r"/(\d+-[\d.]+:\d+\.\d+)(?:/|$)")
 
@@ -15,14 +17,16 @@ _USB_SOCKET = re.compile(r"/(\d+-[\d.]+:\d+\.\d+)(?:/|$)")
 def present_ports(patterns: Iterable[str], exclude: Iterable[str] = ()) -> dict[str, int]:
     """Return the ttys that exist now: path, as configured, to device number.
 
-    Two names of one device count once. Names that are no character device are left out.
+    Two names of one device count once, and a device is excluded by any of its names.
+    Names that are no character device are left out.
     """
     excluded = tuple(exclude)
+    shut = {os.path.realpath(path) for pattern in excluded for path in glob.glob(pattern)}
     present: dict[str, int] = {}
     for pattern in patterns:
         for path in sorted(glob.glob(pattern), key=_natural):
-            names = (path, os.path.realpath(path))
-            if any(fnmatch(name, shut) for name in names for shut in excluded):
+            device = os.path.realpath(path)
+            if device in shut or any(fnmatch(n, x) for n in (path, device) for x in excluded):
                 continue
             try:
                 status = os.stat(path)
@@ -35,9 +39,23 @@ def present_ports(patterns: Iterable[str], exclude: Iterable[str] = ()) -> dict[
 
 def usb_socket(path: str) -> str | None:
     """Return the USB socket behind a tty, such as `1-1.2:1.0`; it outlives renumbering."""
-    device = os.path.realpath(f"/sys/class/tty/{os.path.basename(os.path.realpath(path))}/device")
-    found = _USB_SOCKET.search(device)
+    found = _USB_SOCKET.search(str(_device(path)))
     return found[1] if found else None
+
+
+def usb_model(path: str) -> str | None:
+    """Return vendor and product of the USB adapter behind a tty, such as `1a86:7523`."""
+    device = _device(path)
+    for folder in (device, *device.parents):
+        with contextlib.suppress(OSError):
+            vendor = (folder / "idVendor").read_text().strip()
+            return f"{vendor}:{(folder / 'idProduct').read_text().strip()}"
+    return None
+
+
+def _device(path: str) -> Path:
+    name = os.path.basename(os.path.realpath(path))
+    return Path(os.path.realpath(f"/sys/class/tty/{name}/device"))
 
 
 def _natural(path: str) -> list[tuple[int, int | str]]:

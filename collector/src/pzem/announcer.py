@@ -21,9 +21,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _News:
-    said: str | None = None
-    seen: str = ""
-    cycles: int = 0
+    said: str = OK
+    seen: str = OK
+    same_cycles: int = 0
+    """For so long it has been as it is now seen."""
+    health_cycles: int = 0
+    """For so long it has been well, or unwell for whatever reason."""
 
 
 class Announcer:
@@ -37,13 +40,15 @@ class Announcer:
         for name, outcome in outcomes.items():
             news = self._meters.setdefault(name, _News())
             kind = _kind(outcome)
-            news.cycles = news.cycles + 1 if kind == news.seen else 1
+            same_health = (kind == OK) == (news.seen == OK)
+            news.same_cycles = news.same_cycles + 1 if kind == news.seen else 1
+            news.health_cycles = news.health_cycles + 1 if same_health else 1
             news.seen = kind
-            if kind == news.said or news.cycles < SURE_AFTER_CYCLES:
-                continue
-            if news.said is not None or kind != OK:
+            recovered_or_fell_ill = (kind == OK) != (news.said == OK)
+            cycles = news.health_cycles if recovered_or_fell_ill else news.same_cycles
+            if kind != news.said and cycles >= SURE_AFTER_CYCLES:
                 self._say(name, outcome)
-            news.said = kind
+                news.said = kind
 
     @staticmethod
     def _say(name: str, outcome: Outcome) -> None:

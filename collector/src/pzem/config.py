@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import os
 import re
 import tomllib
 import urllib.parse
@@ -278,7 +279,7 @@ class _Checker:
         defaults = InfluxSettings()
         url = self._string(table, ("influxdb", "url"), defaults.url)
         self._url(url)
-        password_file = DEFAULT_PASSWORD_FILE if DEFAULT_PASSWORD_FILE.exists() else None
+        password_file = DEFAULT_PASSWORD_FILE if os.path.exists(DEFAULT_PASSWORD_FILE) else None
         if "password_file" in table:
             password_file = Path(
                 self._string(table, ("influxdb", "password_file"), str(DEFAULT_PASSWORD_FILE))

@@ -4,8 +4,8 @@ A meter is powered either from the panel behind the interlock (`fed_from` a pane
 from the conductor that it measures (`fed_from = "own"`). That decides what it can know:
 
 * Behind the interlock its voltage is that of whichever supply feeds the panel, so which
-  one that is can be told by current and power alone. An idle supply is known to be off
-  only if the other one carries the house or does not exist.
+  one that is can be told by current and power alone. A supply is known to be off only if
+  the other one carries the house. What little an idle one's sensors show is noise.
 * With a supply of its own, voltage tells directly: it answers, so its conductor is live.
 * A silent meter means a dead conductor only if its adapter is there and all meters of
   the same `fed_from` are silent too.
@@ -39,19 +39,48 @@ class HouseState:
     """The utility carries the house, or is seen to be live by its own voltage."""
     generator_on: bool | None
     """The same of the generator."""
+    in_use: str | None = None
+    """The supply seen to carry the house: `UTILITY` or `GENERATOR`."""
 
 
-def derive(meters: Sequence[MeterSettings], outcomes: Mapping[str, Outcome]) -> HouseState:
-    """Derive the house from one outcome for each of `meters`. Sub-meters never count."""
-    utility = _Supply([m for m in meters if m.supply == UTILITY], meters, outcomes)
-    generator = _Supply([m for m in meters if m.supply == GENERATOR], meters, outcomes)
-    in_use = _in_use(utility, generator)
-    counting = in_use.readings() if in_use is not None else None
+class House:
+    """Derives the house slot by slot, remembering which supply carried it last."""
+
+    def __init__(self, meters: Sequence[MeterSettings]) -> None:
+        self._meters = tuple(meters)
+        self._last_in_use: str | None = None
+
+    def derive(self, outcomes: Mapping[str, Outcome]) -> HouseState:
+        """Derive the house from one outcome for each meter."""
+        state = derive(self._meters, outcomes, self._last_in_use)
+        if state.in_use is not None:
+            self._last_in_use = state.in_use
+        elif not any(isinstance(outcome, Reading) for outcome in outcomes.values()):
+            self._last_in_use = None  # the interlock may have been switched in the dark
+        return state
+
+
+def derive(
+    meters: Sequence[MeterSettings],
+    outcomes: Mapping[str, Outcome],
+    last_in_use: str | None = None,
+) -> HouseState:
+    """Derive the house from one outcome for each of `meters`. Sub-meters never count.
+
+    `last_in_use`: the supply that carried the house before. While one of its meters is
+    not read, it may still do so, and little current on the other one proves nothing.
+    """
+    utility = _Supply(UTILITY, meters, outcomes)
+    generator = _Supply(GENERATOR, meters, outcomes)
+    carrier = _carrier(utility, generator, last_in_use)
+    summed = carrier or _idle(utility, generator)
+    counting = summed.readings() if summed is not None else None
     return HouseState(
         watts=_sum([r.watts for r in counting]) if counting else None,
         volt_amps=_sum([r.volt_amps for r in counting]) if counting else None,
-        utility_on=utility.is_on(other=generator),
-        generator_on=generator.is_on(other=utility),
+        utility_on=utility.is_on(carrier, other=generator),
+        generator_on=generator.is_on(carrier, other=utility),
+        in_use=carrier.name if carrier is not None else None,
     )
 
 
@@ -59,12 +88,10 @@ class _Supply:
     """The meters of one supply, and what they show of it."""
 
     def __init__(
-        self,
-        own: Sequence[MeterSettings],
-        everyone: Sequence[MeterSettings],
-        outcomes: Mapping[str, Outcome],
+        self, name: str, everyone: Sequence[MeterSettings], outcomes: Mapping[str, Outcome]
     ) -> None:
-        self._meters = own
+        self.name = name
+        self._meters = [meter for meter in everyone if meter.supply == name]
         self._everyone = everyone
         self._outcomes = outcomes
 
@@ -81,16 +108,20 @@ class _Supply:
         """Return what it is seen to deliver, in W; 0.0 if nothing is seen."""
         return sum(r.watts for r in self._answered() if r.amps > 0)
 
-    def is_on(self, other: _Supply) -> bool | None:
+    def is_known(self) -> bool:
+        """Tell whether each of its meters is read, or dark with its conductor."""
+        return all(self._is_read(meter) or self._is_dark(meter) for meter in self._meters)
+
+    def is_on(self, carrier: _Supply | None, other: _Supply) -> bool | None:
         if not self.exists:
             return None
-        if self.carried_watts() > 0 or any(self._is_live(meter) for meter in self._meters):
+        if carrier is self or any(self._is_live(meter) for meter in self._meters):
             return True
         if all(self._is_dark(meter) for meter in self._meters):
             return False
-        if not all(self._is_idle(meter) or self._is_dark(meter) for meter in self._meters):
+        if not self.is_known():
             return None
-        if other.carried_watts() > 0:
+        if carrier is other:
             return False
         # No current anywhere: the voltage can be the other supply's, if there is one.
         return None if other.exists else True
@@ -100,9 +131,9 @@ class _Supply:
         return [outcome for outcome in outcomes if isinstance(outcome, Reading)]
 
     def _is_live(self, meter: MeterSettings) -> bool:
-        return meter.fed_from == OWN_SUPPLY and isinstance(self._outcomes[meter.name], Reading)
+        return meter.fed_from == OWN_SUPPLY and self._is_read(meter)
 
-    def _is_idle(self, meter: MeterSettings) -> bool:
+    def _is_read(self, meter: MeterSettings) -> bool:
         return isinstance(self._outcomes[meter.name], Reading)
 
     def _is_dark(self, meter: MeterSettings) -> bool:
@@ -113,23 +144,27 @@ class _Supply:
         return all(self._outcomes[m.name] == Silent(NO_ANSWER) for m in together)
 
 
-def _in_use(utility: _Supply, generator: _Supply) -> _Supply | None:
-    """Return the supply whose meters add up to the house, or None if it is not known.
+def _carrier(utility: _Supply, generator: _Supply, last_in_use: str | None) -> _Supply | None:
+    """Return the supply that is seen to carry the house.
 
-    The interlock lets one supply at a time through, so what little the other one's
-    sensors show beside it is noise, or the moment of switching.
+    The interlock lets one at a time through, so of two that show power the lesser shows
+    noise, or the moment of switching.
     """
-    if not (utility.exists and generator.exists):
-        return utility if utility.exists else generator if generator.exists else None
-    if utility.carried_watts() == generator.carried_watts() == 0:
-        # Nothing flows, as far as is seen. All must have answered to say so, but for
-        # those that a dark conductor keeps from it.
-        for supply, other in ((utility, generator), (generator, utility)):
-            other_known = other.readings() is not None or other.is_on(other=supply) is False
-            if supply.readings() is not None and other_known:
-                return supply
+    most, least = sorted((utility, generator), key=_Supply.carried_watts, reverse=True)
+    if most.carried_watts() == 0 or (least.name == last_in_use and not least.is_known()):
         return None
-    return max(utility, generator, key=_Supply.carried_watts)
+    return most
+
+
+def _idle(utility: _Supply, generator: _Supply) -> _Supply | None:
+    """Return the supply to sum up if nothing flows, as far as all meters together show."""
+    if utility.carried_watts() or generator.carried_watts():
+        return None
+    for supply, other in ((utility, generator), (generator, utility)):
+        counted = other.readings() is not None or other.is_on(None, supply) is False
+        if supply.exists and supply.readings() is not None and counted:
+            return supply
+    return None
 
 
 def _sum(values: Sequence[float]) -> float:

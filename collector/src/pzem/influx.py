@@ -8,6 +8,8 @@ stored, and lines sent twice overwrite themselves.
 
 from __future__ import annotations
 
+import contextlib
+import json
 import logging
 import threading
 import time
@@ -61,7 +63,7 @@ class Influx:
         except InfluxDBClientError as error:
             return self._client_error(error)
         except InfluxDBServerError as error:
-            self.why = f"server error: {_one_line(error)}"
+            self.why = f"server error: {_words(error.args[0] if error.args else '')}"
             return Verdict.LATER
         except requests.RequestException as error:
             self.why = _network_error(error)
@@ -73,13 +75,16 @@ class Influx:
         self._client.close()
 
     def _client_error(self, error: InfluxDBClientError) -> Verdict:
-        self.why = _one_line(error.content)
+        self.why = _words(error.content)
         if error.code == 400:
             return Verdict.REFUSED
         if error.code == 413:
             return Verdict.TOO_LARGE
         if error.code in (401, 403):
-            self.why = f"{self.why} (user {self._settings.username})"
+            login = (
+                f"user {self._settings.username}" if self._settings.password_file else "no log-in"
+            )
+            self.why = f"{self.why} ({login})"
             self._log_in_anew()
         return Verdict.LATER
 
@@ -157,7 +162,10 @@ class Writer(threading.Thread):
         if verdict is Verdict.TOO_LARGE and len(cycles) > 1:
             self._most = len(cycles) // 2
             return True
-        if verdict is not Verdict.STORED:
+        if verdict is Verdict.STORED:
+            self._refused_said = ""
+            self._most = min(2 * self._most, CYCLES_A_REQUEST)
+        else:
             self._say_refused()
         self._spool.done(first, len(cycles))
         self._say_up()
@@ -176,7 +184,7 @@ class Writer(threading.Thread):
         if self._down_since is not None and not len(self._spool):
             down_s = time.monotonic() - self._down_since
             self._down_since = None
-            log.info("InfluxDB takes data again; all that waited for %.0f s is stored", down_s)
+            log.info("InfluxDB takes data again, after %.0f s", down_s)
 
     def _say_refused(self) -> None:
         if self._influx.why != self._refused_said:
@@ -192,6 +200,14 @@ def _network_error(error: requests.RequestException) -> str:
     if isinstance(error, requests.ConnectionError):
         return "no connection"
     return _one_line(error)
+
+
+def _words(content: object) -> str:
+    """Return what the server says, out of its JSON if it is that."""
+    text = content.decode(errors="replace") if isinstance(content, bytes) else str(content)
+    with contextlib.suppress(ValueError, TypeError, KeyError):
+        text = json.loads(text)["error"]
+    return _one_line(text)
 
 
 def _one_line(text: object) -> str:

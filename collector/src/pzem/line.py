@@ -9,6 +9,7 @@ import os
 import select
 import termios
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -146,8 +147,10 @@ class Line(serial.Serial):
             chunk = os.read(self.fileno(), 256)
         except BlockingIOError:
             return b""
+        except OSError as error:
+            raise serial.SerialException(error.errno, error.strerror) from error
         if not chunk:
-            raise OSError(errno.EIO, "the port hung up")
+            raise serial.SerialException(errno.EIO, "the port hung up")
         return chunk
 
     def _without_echo(self, received: bytes) -> bytes:
@@ -161,6 +164,20 @@ class Line(serial.Serial):
             if (late := frames.find_reply(received, asked)) is not None:
                 received = received.replace(late, b"", 1)
         return received
+
+
+@contextlib.contextmanager
+def opened(path: str) -> Iterator[Line]:
+    """Hold the port for a while; whatever happens to it comes as `PortError`."""
+    line = Line(path)
+    try:
+        yield line
+    except serial.SerialException as error:
+        raise PortError(f"{path} failed: {error}; was it unplugged?") from error
+    except termios.error as error:
+        raise PortError(f"{path} failed: {error.args[-1]}; was it unplugged?") from error
+    finally:
+        line.close()
 
 
 def _port_error(path: str, error: BaseException) -> PortError:

@@ -6,13 +6,14 @@ A read has three outcomes, never confused: a `Reading`, `Silent` (nothing answer
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Final
 
 import minimalmodbus
 
 from pzem import frames
-from pzem.line import TRY_S, Line
+from pzem.line import DRAIN_S, TRY_S, Line
 from pzem.registers import (
     FIRST_REGISTER,
     HOLDING_ADDRESS,
@@ -24,6 +25,7 @@ from pzem.registers import (
 )
 
 NO_ANSWER: Final = "no_answer"
+NOT_ASKED: Final = "not_asked"
 NO_PORT: Final = "no_port"
 PORT_BUSY: Final = "port_busy"
 PORT_FAILED: Final = "port_failed"
@@ -39,7 +41,7 @@ MODBUS_ERRORS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Silent:
-    """Nothing answered. `reason` tells a quiet meter from an absent adapter."""
+    """Nothing was heard. `reason` tells a quiet meter from one that could not be asked."""
 
     reason: str = NO_ANSWER
 
@@ -57,6 +59,9 @@ class Faulty:
 
 Outcome = Reading | Silent | Faulty
 
+MIN_TRY_S: Final = 0.1
+"""With less time left a try would be cut before a healthy meter's answer is in."""
+
 
 class MeterError(Exception):
     """A meter did not do what it was told; the message is one line for people."""
@@ -65,6 +70,14 @@ class MeterError(Exception):
 def heard(outcome: Outcome) -> bool:
     """Tell whether a meter, rather than noise, was heard."""
     return isinstance(outcome, Reading) or (isinstance(outcome, Faulty) and outcome.well_formed)
+
+
+def drained(line: Line, deadline: float) -> bool:
+    """Drain `line` if that leaves time for a try before `deadline`; return whether."""
+    if deadline - time.monotonic() < DRAIN_S + MIN_TRY_S:
+        return False
+    line.drain()
+    return True
 
 
 class Meter:
@@ -96,14 +109,41 @@ class Meter:
         except OverRangeError as error:
             return Faulty(str(error), well_formed=True)
 
-    def stored_address(self) -> int:
-        """Return the address that the meter itself holds. Raises as `alarm_threshold_w`."""
-        return self._read_holding(HOLDING_ADDRESS)
+    def ask(self, tries: int, deadline: float) -> Outcome:
+        """Read by `deadline` (monotonic seconds), asking up to `tries` times.
+
+        If a question of an earlier time went unanswered, the first answer now may be a
+        late one to that, with the values of then. It is read away with whatever else is
+        under way, and the answer to a second question counts. (A meter that is always a
+        whole interval late cannot be told from a prompt one.)
+
+        Raises `OSError` or `termios.error` if the port is gone.
+        """
+        outcome: Outcome = Silent()
+        owing = self._line.owes(self.address)
+        for attempt in range(tries):
+            if attempt and not drained(self._line, deadline):
+                break
+            answer = self._read_by(deadline)
+            if heard(answer) and owing:
+                answer = self._read_by(deadline) if drained(self._line, deadline) else Silent()
+                if heard(answer):
+                    self._line.forgive(self.address)
+            if not isinstance(answer, Silent):
+                outcome = answer
+            if heard(answer):
+                break
+        return outcome
+
+    def _read_by(self, deadline: float) -> Outcome:
+        left_s = deadline - time.monotonic()
+        return self.read(min(TRY_S, left_s)) if left_s >= MIN_TRY_S else Silent()
 
     def alarm_threshold_w(self) -> int:
         """Return the power in W above which the meter raises its alarm.
 
-        Raises `MeterError` without a proper answer, `OSError` without a port.
+        Raises `MeterError` without a proper answer, `OSError` or `termios.error`
+        without a port.
         """
         return self._read_holding(HOLDING_ALARM_THRESHOLD)
 

@@ -7,13 +7,9 @@ import queue
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import Final
 
-from pzem.line import IO_ERRORS, TRY_S, Line, PortError
-from pzem.meter import Faulty, Meter, Outcome, Silent, heard
-
-MIN_TRY_S: Final = 0.1
-"""With less time left a try would be cut before a healthy meter's answer is in."""
+from pzem.line import IO_ERRORS, Line, PortError
+from pzem.meter import MIN_TRY_S, Faulty, Meter, Outcome, drained, heard
 
 log = logging.getLogger(__name__)
 
@@ -103,11 +99,11 @@ class PortThread(threading.Thread):
         for ask in job.asks:
             if ask.name in job.outcomes or (ask.guest and ask.name in job.found):
                 continue
-            if noisy:
-                line.drain()
+            if noisy and not drained(line, job.deadline):
+                break
             if job.deadline - time.monotonic() < MIN_TRY_S:
                 break
-            outcome = ask_meter(line, ask.address, ask.tries, job.deadline)
+            outcome = Meter(line, ask.address).ask(ask.tries, job.deadline)
             job.outcomes[ask.name] = outcome
             if heard(outcome):
                 job.found.add(ask.name)
@@ -117,37 +113,3 @@ class PortThread(threading.Thread):
         if self._line is not None:
             self._line.close()
             self._line = None
-
-
-def ask_meter(line: Line, address: int, tries: int, deadline: float) -> Outcome:
-    """Read one meter by `deadline` (monotonic seconds), asking again if need be.
-
-    If a question of an earlier cycle went unanswered, the first answer now may be a
-    late one to that, with the values of then. It is read away with whatever else is
-    under way, and the answer to a second question counts. (A meter that is always a
-    whole interval late cannot be told from a prompt one.)
-
-    Raises `OSError` or `termios.error` if the port is gone.
-    """
-    meter = Meter(line, address)
-    outcome: Outcome = Silent()
-    owing = line.owes(address)
-    for attempt in range(tries):
-        if attempt:
-            line.drain()
-        answer = _read_by(meter, deadline)
-        if heard(answer) and owing:
-            line.drain()
-            answer = _read_by(meter, deadline)
-            if heard(answer):
-                line.forgive(address)
-        if not isinstance(answer, Silent):
-            outcome = answer
-        if heard(answer):
-            break
-    return outcome
-
-
-def _read_by(meter: Meter, deadline: float) -> Outcome:
-    left_s = deadline - time.monotonic()
-    return meter.read(min(TRY_S, left_s)) if left_s >= MIN_TRY_S else Silent()

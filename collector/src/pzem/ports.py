@@ -10,10 +10,10 @@ intervals that grow from a minute to an hour; what hangs on a foreign port is le
 alone in between, and the port is closed.
 
 A meter that was never heard, such as a generator's that is off on the day of the
-installation, may have its first run at any time and is looked for in every cycle,
-provided that the guess harms nobody: on the ports that are nobody's home if there
-are no more of them than meters to find, or, where no such port is left, on the lines
-of the other meters, after those.
+installation, may have its first run at any time and is looked for in every cycle: on
+the lines of the other meters, after those, on ports that the configuration names, and
+on free ports like those that serve meters, if there are no more of them than meters
+to find. Once heard, a meter has a home and is asked for there.
 """
 
 from __future__ import annotations
@@ -22,14 +22,25 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
-from pzem.adapters import present_ports, usb_socket
+from pzem.adapters import present_ports, usb_model, usb_socket
 from pzem.line import TRY_S, PortBusyError
 from pzem.memory import Memory
-from pzem.meter import NO_ANSWER, NO_PORT, PORT_BUSY, PORT_FAILED, Faulty, Outcome, Silent, heard
-from pzem.port_thread import MIN_TRY_S, Ask, Job, PortThread
+from pzem.meter import (
+    MIN_TRY_S,
+    NO_ANSWER,
+    NO_PORT,
+    NOT_ASKED,
+    PORT_BUSY,
+    PORT_FAILED,
+    Faulty,
+    Outcome,
+    Silent,
+    heard,
+)
+from pzem.port_thread import Ask, Job, PortThread
 
 GRACE_S: Final = 0.05
 """What a thread may need after its deadline to hand over its results."""
@@ -64,6 +75,7 @@ class _Port:
     device: int
     thread: PortThread
     usb: str | None
+    model: str | None
     pending: set[str]
     """Names still to be asked for once on this port."""
     probe_at: float
@@ -146,7 +158,8 @@ class Ports:
         found: set[str] = set()
         for port in self._ports.values():
             if port.job is not None and not port.job.done.is_set():
-                continue  # stuck in the kernel; its meters are silent
+                self._note_trouble(port, f"{port.path} does not react; its meters wait for it")
+                continue
             port.job = None
             asks = self._asks(port, now)
             if asks or port.held:
@@ -156,8 +169,9 @@ class Ports:
                 jobs[port.path] = port.job
         for job in jobs.values():
             job.done.wait(max(0.0, deadline + GRACE_S - self._monotonic()))
-        ended = {path: job for path, job in jobs.items() if job.done.is_set()}
-        return self._conclude(ended)
+        # What an overdue thread has read so far is good; what it reads now is too late.
+        read = {path: replace(job, outcomes=dict(job.outcomes)) for path, job in jobs.items()}
+        return self._conclude(read)
 
     # --- which ports there are
 
@@ -178,6 +192,7 @@ class Ports:
                 present[path],
                 PortThread(path),
                 usb_socket(path),
+                usb_model(path),
                 pending=set(self._places),
                 probe_at=now + FIRST_PROBE_S,
             )
@@ -226,11 +241,12 @@ class Ports:
 
     def _likely_homes(self, unseen: int) -> list[_Port]:
         homes = {place.home for place in self._places.values()}
-        free = [port for port in self._ports.values() if port.path not in homes]
-        familiar = [port for port in free if not port.foreign]
-        if not familiar:
-            return [port for port in self._ports.values() if port.path in homes]
-        return familiar if len(familiar) <= unseen else []
+        serving = [port for port in self._ports.values() if port.path in homes]
+        free = [p for p in self._ports.values() if p.path not in homes and not p.foreign]
+        named = [port for port in free if port.path in self._patterns]
+        models = {port.model for port in serving}
+        alike = [p for p in free if p not in named and (p.model in models or not models)]
+        return serving + named + (alike if len(alike) <= unseen else [])
 
     def _is_reopening(self, port: _Port, now: float) -> bool:
         if port.wordless_cycles < REOPEN_AFTER_CYCLES or now < port.reopen_at:
@@ -255,13 +271,7 @@ class Ports:
         return outcomes
 
     def _note(self, port: _Port, job: Job, now: float) -> None:
-        trouble = str(job.failure) if job.failure is not None else None
-        if trouble != port.trouble:
-            if trouble is not None:
-                log.warning("%s", trouble)
-            else:
-                log.info("%s works again", port.path)
-            port.trouble = trouble
+        self._note_trouble(port, str(job.failure) if job.failure is not None else None)
         if job.failure is not None and not isinstance(job.failure, PortBusyError):
             port.pending = set(self._places)  # what comes back may be another adapter
         port.asked_at.update(dict.fromkeys(job.outcomes, now))
@@ -277,6 +287,16 @@ class Ports:
             port.foreign = False
         elif not at_home and any(isinstance(o, Faulty) for o in job.outcomes.values()):
             port.foreign = True
+
+    @staticmethod
+    def _note_trouble(port: _Port, trouble: str | None) -> None:
+        if trouble == port.trouble:
+            return
+        if trouble is not None:
+            log.warning("%s", trouble)
+        else:
+            log.info("%s works again", port.path)
+        port.trouble = trouble
 
     def _outcome(self, place: _Place, jobs: Mapping[str, Job]) -> Outcome:
         heard_on = [
@@ -296,17 +316,26 @@ class Ports:
         if not self._ports or (place.home is not None and place.home not in self._ports):
             return Silent(NO_PORT)
         if place.home is None:
-            # Never heard: whatever came instead of it is all there is to tell.
-            noise = (job.outcomes.get(place.name) for job in jobs.values())
-            return next((what for what in noise if isinstance(what, Faulty)), Silent(NO_ANSWER))
+            return self._nowhere(place, jobs)
         job = jobs.get(place.home)
         if job is None:
-            return Silent(NO_ANSWER)
-        if isinstance(job.failure, PortBusyError):
-            return Silent(PORT_BUSY)
-        if place.name in job.outcomes:
-            return job.outcomes[place.name]
-        return Silent(PORT_FAILED if job.failure is not None else NO_ANSWER)
+            return Silent(PORT_FAILED)
+        return job.outcomes.get(place.name) or Silent(_why_not_asked(job))
+
+    @staticmethod
+    def _nowhere(place: _Place, jobs: Mapping[str, Job]) -> Outcome:
+        """Say what there is to tell of a meter that was never heard.
+
+        It may hang on any port, so one that cannot be used proves its silence wrong.
+        """
+        outcomes = [job.outcomes[place.name] for job in jobs.values() if place.name in job.outcomes]
+        noise = [outcome for outcome in outcomes if isinstance(outcome, Faulty)]
+        closed = [_why_not_asked(job) for job in jobs.values() if job.failure is not None]
+        if noise:
+            return noise[0]
+        if closed:
+            return Silent(closed[0])
+        return Silent(NO_ANSWER if outcomes else NOT_ASKED)
 
     def _move_in(self, place: _Place, path: str, heard_on: list[str]) -> None:
         if len(heard_on) > 1 and place.name not in self._doubled:
@@ -323,3 +352,9 @@ class Ports:
             log.info("%s (address %d) answers on %s", place.name, place.address, path)
         place.home, place.usb, place.seen = path, usb, True
         self._memory.keep(place.address, path, usb)
+
+
+def _why_not_asked(job: Job) -> str:
+    if isinstance(job.failure, PortBusyError):
+        return PORT_BUSY
+    return NOT_ASKED if job.failure is None else PORT_FAILED

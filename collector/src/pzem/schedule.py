@@ -45,9 +45,16 @@ def slots(interval_s: int, clock: Clock) -> Iterator[Slot]:
     """
     budget_s = min(BUDGET_SHARE * interval_s, MAX_BUDGET_S)
     offset_s = clock.unix() - clock.monotonic()
+    last_s = None
     while True:
-        offset_s = _followed(offset_s, clock)
+        step_s = clock.unix() - clock.monotonic() - offset_s
+        offset_s += step_s
+        if abs(step_s) >= STEP_S:
+            log.warning("the clock was set by %+.1f s; the grid follows it", step_s)
+            last_s = None
         unix_s = (int(clock.unix()) // interval_s + 1) * interval_s
+        if unix_s == last_s:  # the clock is slewed back, by less than a cycle
+            unix_s += interval_s
         slot = Slot(unix_s, unix_s - offset_s, budget_s)
         if not clock.wait_until(slot.monotonic_s):
             return
@@ -55,12 +62,5 @@ def slots(interval_s: int, clock: Clock) -> Iterator[Slot]:
         if late_s >= budget_s:
             log.warning("the machine stood still for %.0f s; its slots are missing", late_s)
         elif abs(clock.unix() - clock.monotonic() - offset_s) < STEP_S:
+            last_s = slot.unix_s
             yield slot
-
-
-def _followed(offset_s: float, clock: Clock) -> float:
-    """Return today's distance of the two clocks; say so if the wall clock was set."""
-    now_s = clock.unix() - clock.monotonic()
-    if abs(now_s - offset_s) >= STEP_S:
-        log.warning("the clock was set by %+.1f s; the grid follows it", now_s - offset_s)
-    return now_s

@@ -7,10 +7,11 @@ import threading
 from pathlib import Path
 from typing import Final
 
-from pzem import house, points
+from pzem import points
 from pzem.announcer import Announcer
 from pzem.clock import Clock, SystemClock
 from pzem.config import METER_TIME_S, Config
+from pzem.house import House
 from pzem.influx import Influx, Writer
 from pzem.memory import Memory
 from pzem.points import Cycle
@@ -70,6 +71,7 @@ class Collector:
         self._writer = writer
         self._clock = clock
         self._settling = Settling()
+        self._house = House(config.meters)
         self._announcer = Announcer()
         self._clock_trusted = config.clock == "trust"
         self._dropped = 0
@@ -103,7 +105,7 @@ class Collector:
         return Cycle(
             slot=slot,
             outcomes=outcomes,
-            house=house.derive(self._config.meters, outcomes),
+            house=self._house.derive(outcomes),
             lateness_s=start_s - slot.monotonic_s,
             cycle_s=end_s - start_s,
             waiting_cycles=len(self._spool),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -92,7 +93,7 @@ def _sweep_port(
     noisy = 0
     try:
         for asked, (address, likely) in enumerate(order):
-            outcome = ask_again(line, address) if likely else ask_shortly(line, address)
+            outcome = ask_patiently(line, address) if likely else ask_shortly(line, address)
             if not isinstance(outcome, Silent):
                 found.append(Found(port, address, outcome))
             noisy = noisy + 1 if isinstance(outcome, Faulty) and not outcome.well_formed else 0
@@ -107,22 +108,15 @@ def _sweep_port(
     return sorted(found, key=lambda one: one.address)
 
 
-def ask_again(line: Line, address: int, tries: int = 2) -> Outcome:
-    """Ask up to `tries` times until something proper comes."""
-    outcome: Outcome = Silent()
-    for attempt in range(tries):
-        if attempt:
-            line.drain(DRAIN_S)
-        outcome = Meter(line, address).read(TRY_S)
-        if isinstance(outcome, Reading):
-            break
-    return outcome
+def ask_patiently(line: Line, address: int, tries: int = 2) -> Outcome:
+    """Ask up to `tries` times, however long that takes."""
+    return Meter(line, address).ask(tries, time.monotonic() + tries * (2 * TRY_S + DRAIN_S))
 
 
 def ask_shortly(line: Line, address: int) -> Outcome:
-    """Ask once with a short wait, and properly if anything stirs."""
+    """Ask once with a short wait, and patiently if anything stirs."""
     outcome = Meter(line, address).read(SWEEP_TRY_S)
     if isinstance(outcome, Faulty):
-        line.drain(DRAIN_S)
-        outcome = ask_again(line, address)
+        line.drain()
+        outcome = ask_patiently(line, address)
     return outcome

@@ -43,9 +43,15 @@ class _JournalFormatter(logging.Formatter):
 def set_up_logging(level: int = logging.INFO) -> None:
     """Log to stderr: with priorities under systemd, with the time of day elsewhere."""
     handler = logging.StreamHandler(sys.stderr)
-    if "JOURNAL_STREAM" in os.environ:
+    if _is_journal(sys.stderr.fileno()):
         handler.setFormatter(_JournalFormatter("%(message)s"))
     else:
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.getLogger("urllib3").setLevel(logging.ERROR)
+
+
+def _is_journal(descriptor: int) -> bool:
+    """Tell whether `descriptor` leads to the journal; the variable alone is inherited."""
+    status = os.fstat(descriptor)
+    return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pzem.line import IO_ERRORS, Line, PortBusyError, PortError
+from pzem.line import IO_ERRORS, Line, PortBusyError, PortError, opened
 from pzem.meter import Faulty, Meter, MeterError, Outcome, Silent
 from pzem.registers import Reading
 from pzem.testing import SimulatedMeter, Simulator
@@ -68,6 +68,9 @@ def test_random_damage_never_passes_for_a_reading(
     for _ in range(10):
         assert not isinstance(Meter(line, 4).read(), Reading)
         line.drain()
+    simulator.order("heal mainA")
+    simulator.meter("mainA").show(SHOWN)
+    assert Meter(line, 4).read() == SHOWN
 
 
 def test_an_echo_alone_is_silence(simulator: Simulator, line: Line) -> None:
@@ -125,7 +128,7 @@ def test_settings_are_written_and_read_back(simulator: Simulator, line: Line) ->
     held.set_alarm_threshold_w(1500)
     assert held.alarm_threshold_w() == 1500
     held.set_address(7)
-    assert Meter(line, 7).stored_address() == 7
+    assert Meter(line, 7).read() == SHOWN
     assert simulated.address == 7
 
 
@@ -154,6 +157,15 @@ def test_a_command_that_fails_says_why(
     simulator.order(fault)
     with pytest.raises(MeterError, match=why):
         Meter(line, 4).alarm_threshold_w()
+
+
+def test_an_open_port_that_fails_is_one_clear_line(simulator: Simulator) -> None:
+    with (
+        pytest.raises(PortError, match="was it unplugged"),
+        opened(str(simulator.lines[0].link)) as line,
+    ):
+        simulator.order("unplug tty")
+        Meter(line, 4).read()
 
 
 def test_the_line_runs_at_9600_8n1(line: Line) -> None:

@@ -17,7 +17,7 @@ import pytest
 from pzem.adapters import present_ports
 from pzem.line import Line
 from pzem.memory import Memory
-from pzem.meter import NO_PORT, PORT_BUSY, Faulty, Outcome, Silent
+from pzem.meter import NO_PORT, NOT_ASKED, PORT_BUSY, PORT_FAILED, Faulty, Outcome, Silent
 from pzem.ports import FIRST_PROBE_S, Ports
 from pzem.registers import Reading
 from pzem.testing import SimulatedMeter, Simulator
@@ -138,6 +138,10 @@ def test_a_late_reply_is_never_taken_for_a_later_slot(dev: Path, play: Play, fau
             if isinstance(outcome, Reading):
                 assert outcome.watts == 100.0 + cycle
             time.sleep(max(0.0, start + 1.0 - time.monotonic()))
+        simulator.order("heal mainA")
+        simulated.show(SHOWN)
+        time.sleep(1.1)  # the last late reply
+        assert poll(ports)["mainA"] == SHOWN
 
 
 def test_renumbered_ports_lose_no_cycle(dev: Path, play: Play) -> None:
@@ -291,6 +295,13 @@ def test_excluded_ports_get_no_byte(dev: Path, play: Play) -> None:
     assert foreign.received() == b""
 
 
+def test_a_port_is_excluded_by_any_of_its_names(dev: Path) -> None:
+    Foreign(dev / "tty0")
+    (dev / "by-path").symlink_to(dev / "tty0")
+    for patterns, excluded in (("tty*", "by-*"), ("by-*", "tty0"), ("tty0", "by-path")):
+        assert present_ports([f"{dev}/{patterns}"], [f"{dev}/{excluded}"]) == {}
+
+
 def test_two_names_of_one_port_count_once(dev: Path) -> None:
     Foreign(dev / "tty0")
     (dev / "by-path").symlink_to(dev / "tty0")
@@ -316,6 +327,51 @@ def test_a_port_in_other_hands_is_silent_and_comes_back(
     said = [r.getMessage() for r in caplog.records]
     assert sum("is in use" in line for line in said) == 1
     assert f"{dev}/tty2 works again" in said
+
+
+def test_ports_in_other_hands_at_the_start_say_nothing_of_the_meters(dev: Path, play: Play) -> None:
+    with play(three()):
+        others = [Line(f"{dev}/tty{n}") for n in range(3)]
+        with Ports([f"{dev}/*"], (), METERS, Memory(None)) as ports:
+            assert set(ports.discover().values()) == {Silent(PORT_BUSY)}
+            for other in others:
+                other.close()
+            assert readings(poll(ports)) == list(METERS)
+
+
+def test_what_is_no_serial_port_says_nothing_of_the_meters() -> None:
+    with Ports(["/dev/null"], (), METERS, Memory(None)) as ports:
+        assert set(poll(ports).values()) == {Silent(PORT_FAILED)}
+
+
+def test_without_time_nobody_is_asked(dev: Path, play: Play) -> None:
+    with play(three()), Ports([f"{dev}/*"], (), METERS, Memory(None)) as ports:
+        ports.discover()
+        assert set(ports.poll(time.monotonic() + 0.05).values()) == {Silent(NOT_ASKED)}
+
+
+def test_meters_that_fall_silent_cost_the_others_on_their_line_nothing(
+    dev: Path, play: Play
+) -> None:
+    names = {f"m{address}": address for address in range(1, 7)}
+    layout = {"tty0": [meter(name, address) for name, address in names.items()]}
+    with play(layout) as simulator, Ports([f"{dev}/*"], (), names, Memory(None)) as ports:
+        ports.discover()
+        for name in list(names)[1:]:
+            simulator.order(f"silence {name}")
+        assert readings(poll(ports)) == ["m1"]
+
+
+def test_a_meter_never_heard_is_found_beside_others_though_a_foreign_port_is_free(
+    dev: Path, play: Play
+) -> None:
+    Foreign(dev / "tty9")
+    with play(one()) as simulator, Ports([f"{dev}/*"], (), METERS, Memory(None)) as ports:
+        simulator.order("silence gen")
+        ports.discover()
+        assert readings(poll(ports)) == ["mainA", "mainB"]
+        simulator.order("heal gen")
+        assert readings(poll(ports)) == list(METERS)
 
 
 def test_two_meters_with_one_address_on_two_ports_are_said(

@@ -57,3 +57,9 @@ def test_other_figures_are_no_news(said: Said) -> None:
 def test_another_reason_is_news(said: Said) -> None:
     tell(*[OK] * 3, *[Silent()] * 3, *[Silent(NO_PORT)] * 3)
     assert said() == ["gen is silent (no answer)", "gen is silent (its adapter is not plugged in)"]
+
+
+def test_a_meter_that_is_never_well_is_said_whatever_ails_it(said: Said) -> None:
+    ailments: list[Outcome] = [Faulty("bad_crc"), Faulty("short_reply"), Silent()]
+    tell(*ailments * 100)
+    assert len(said()) == 1

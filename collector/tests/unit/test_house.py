@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from pzem.config import MeterSettings
-from pzem.house import HouseState, derive
-from pzem.meter import NO_PORT, Faulty, Outcome, Silent
+from pzem.house import House, HouseState, derive
+from pzem.meter import NO_PORT, NOT_ASKED, Faulty, Outcome, Silent
 from pzem.registers import Reading
 
 PANEL = (
@@ -91,8 +93,8 @@ IDLE = shows(0.0)
         pytest.param(
             PANEL,
             (shows(0.03), IDLE, shows(8)),
-            HouseState(960.0, 960.0, utility_on=True, generator_on=True),
-            id="panel: the larger supply is the house, never both together",
+            HouseState(960.0, 960.0, utility_on=False, generator_on=True),
+            id="panel: little current on the idle supply is noise",
         ),
         pytest.param(
             OWN,
@@ -154,4 +156,38 @@ def test_what_the_wiring_can_show(
     meters: tuple[MeterSettings, ...], outcomes: tuple[Outcome, ...], expected: HouseState
 ) -> None:
     answers = {meter.name: outcome for meter, outcome in zip(meters, outcomes, strict=True)}
-    assert derive(meters, answers) == expected
+    assert replace(derive(meters, answers), in_use=None) == expected
+
+
+def outcomes(*three: Outcome) -> dict[str, Outcome]:
+    return dict(zip((meter.name for meter in PANEL), three, strict=True))
+
+
+NOISE = shows(0.03)
+
+
+def test_noise_is_no_house_while_the_supply_that_carried_it_is_not_read() -> None:
+    house = House(PANEL)
+    assert house.derive(outcomes(NOISE, IDLE, shows(8))).in_use == "generator"
+    state = house.derive(outcomes(NOISE, IDLE, FAULTY))
+    assert state == HouseState(None, None, utility_on=None, generator_on=None)
+    assert house.derive(outcomes(NOISE, IDLE, shows(8))).watts == 960.0
+
+
+def test_a_mute_generator_meter_hides_no_utility() -> None:
+    house = House(PANEL)
+    for _ in range(3):
+        state = house.derive(outcomes(shows(5), shows(3), SILENT))
+        assert (state.in_use, state.watts) == ("utility", 960.0)
+
+
+def test_after_a_dark_moment_either_supply_may_carry_the_house() -> None:
+    house = House(PANEL)
+    house.derive(outcomes(IDLE, IDLE, shows(8)))
+    house.derive(outcomes(SILENT, SILENT, SILENT))
+    assert house.derive(outcomes(shows(5), shows(3), FAULTY)).in_use == "utility"
+
+
+def test_what_was_not_asked_is_not_dark() -> None:
+    state = derive(PANEL, outcomes(*[Silent(NOT_ASKED)] * 3))
+    assert (state.utility_on, state.generator_on) == (None, None)

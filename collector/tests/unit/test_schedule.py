@@ -83,3 +83,9 @@ def test_ends_when_the_wait_is_called_off() -> None:
     clock = FakeClock(1_000_001.0)
     clock.waits_left = 2
     assert [slot.unix_s for slot in slots(5, clock)] == [1_000_005, 1_000_010]
+
+
+def test_a_clock_slewed_back_at_the_slot_does_not_give_it_twice() -> None:
+    clock = FakeClock(1_000_001.0)
+    clock.during_wait = [clock.step(-0.002)]
+    assert stamps(clock, 3) == [1_000_005, 1_000_010, 1_000_015]

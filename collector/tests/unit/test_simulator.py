@@ -20,7 +20,7 @@ from pzem.frames import CHARACTER_S, SILENT_GAP_S, find_reply, has_good_crc, wit
 from pzem.registers import Reading, decode
 from pzem.testing import (
     IDLE,
-    PortError,
+    LinkError,
     SimulatedHouse,
     SimulatedLine,
     SimulatedMeter,
@@ -198,12 +198,12 @@ class TestPlugging:
         precious.write_text("data")
         port.symlink_to(precious)
         for link in (precious, port, tmp_path):
-            with pytest.raises(PortError, match=f"{link} exists and is no simulated port"):
+            with pytest.raises(LinkError, match=f"{link} exists and is no simulated port"):
                 SimulatedLine(link, []).plug()
         assert port.read_text() == "data"
 
     def test_folder_that_is_not_there(self, tmp_path: Path) -> None:
-        with pytest.raises(PortError, match=r"cannot make .*: No such file or directory"):
+        with pytest.raises(LinkError, match=r"cannot make .*: No such file or directory"):
             SimulatedLine(tmp_path / "a" / "ttyUSB0", []).plug()
 
     def test_unplugging_leaves_another_ones_link(self, simulator: Simulator, port: Path) -> None:
@@ -288,7 +288,7 @@ class TestSimulator:
     def test_starts_all_ports_or_none(self, tmp_path: Path) -> None:
         (tmp_path / "b").write_text("a file")
         simulator = Simulator.with_meters({str(tmp_path / name): [] for name in "abc"})
-        with pytest.raises(PortError):
+        with pytest.raises(LinkError):
             simulator.start()
         assert [path.name for path in tmp_path.iterdir()] == ["b"]
 

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from pzem import __version__
 from pzem.cli import collecting, commissioning
+from pzem.cli.complaint import complain
 from pzem.config import DEFAULT_PATH, ConfigError
-from pzem.line import IO_ERRORS, PortBusyError, PortError
+from pzem.line import PortBusyError, PortError
 from pzem.meter import MeterError
 from pzem.registers import MAX_ADDRESS, MIN_ADDRESS
 from pzem.service import CollectorError
@@ -32,19 +33,19 @@ def main(argv: list[str] | None = None) -> int:
         return int(args.command(args))
     except ConfigError as error:
         for line in error.lines:
-            _complain(line)
+            complain(line)
         return WRONG_USAGE
     except PortBusyError as error:
-        _complain(f"{error} (if it is the collector: sudo systemctl stop pzem)")
+        complain(f"{error} (if it is the collector: sudo systemctl stop pzem)")
     except (PortError, MeterError, CollectorError) as error:
-        _complain(str(error))
+        complain(str(error))
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
         # Whoever read the output has gone; Python would complain once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except IO_ERRORS as error:
-        _complain(f"{error}; was an adapter unplugged?")
+    except OSError as error:
+        complain(str(error))
     return FAILED
 
 
@@ -172,7 +173,3 @@ def _watts(text: str) -> int:
     raise argparse.ArgumentTypeError(
         f"{text} is not a threshold; use 0 to {commissioning.MAX_THRESHOLD_W} W, whole watts"
     )
-
-
-def _complain(line: str) -> None:
-    print(f"pzem: {line}", file=sys.stderr)

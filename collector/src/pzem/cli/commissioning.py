@@ -6,21 +6,22 @@ import argparse
 import dataclasses
 import json
 import logging
+import os
 import sys
-import time
 from typing import Any, Final
 
 from pzem import config as configuration
 from pzem.adapters import present_ports
 from pzem.cli import table
+from pzem.cli.complaint import complain
 from pzem.config import Config, ConfigError
-from pzem.line import Line, PortError
+from pzem.line import PortError, opened
 from pzem.memory import Memory
 from pzem.meter import Faulty, Meter, MeterError, Outcome, Silent
 from pzem.points import meter_fields
 from pzem.ports import Ports
 from pzem.registers import MAX_ADDRESS, MIN_ADDRESS, WATTS, Reading
-from pzem.sweep import ALL_ADDRESSES, Found, Sweep, ask_again, sweep
+from pzem.sweep import ALL_ADDRESSES, Found, Sweep, ask_patiently, sweep
 from pzem.systemd import set_up_logging
 
 MAX_THRESHOLD_W: Final = int(WATTS.maximum)
@@ -40,9 +41,9 @@ def scan(args: argparse.Namespace) -> int:
         rows = [_scan_row(one, names.get(one.address, "")) for one in found.found]
         _print_table(("port", "address", "V", "A", "W", "name"), rows, words=1)
     for failure in found.failures:
-        _complain(str(failure))
+        complain(str(failure))
     if not found.found and not found.failures:
-        _complain(f"no meter answers on {', '.join(ports)}; has it mains voltage?")
+        complain(f"no meter answers on {', '.join(ports)}; has it mains voltage?")
     return 0 if found.found and not found.failures else 1
 
 
@@ -85,7 +86,7 @@ def read(args: argparse.Namespace) -> int:
         _print_table(heads, rows, words=3)
     mute = [name for name, outcome in outcomes.items() if not isinstance(outcome, Reading)]
     if len(mute) == len(outcomes) or (args.names and mute):
-        _complain(f"no reading of {', '.join(mute)}")
+        complain(f"no reading of {', '.join(mute)}")
         return 1
     return 0
 
@@ -119,15 +120,12 @@ def reset_energy(args: argparse.Namespace) -> int:
         f"Set the energy counter of {found.label} to zero? It shows {_kwh(before_wh)}, "
         "which cannot be brought back. [y/N] "
     ):
-        _complain("not confirmed; nothing was changed")
+        complain("not confirmed; nothing was changed")
         return 1
-    line = Line(found.port)
-    try:
+    with opened(found.port) as line:
         Meter(line, found.address).reset_energy()
         line.drain()
-        after = ask_again(line, found.address)
-    finally:
-        line.close()
+        after = ask_patiently(line, found.address)
     if not isinstance(after, Reading):
         raise MeterError(f"{found.label} took the reset but does not answer now; try pzem read")
     if after.energy_wh > RESET_TOLERANCE_WH:
@@ -143,15 +141,11 @@ def reset_energy(args: argparse.Namespace) -> int:
 def alarm_threshold(args: argparse.Namespace) -> int:
     """Show or set one meter's alarm threshold."""
     found = _locate(args)
-    line = Line(found.port)
-    try:
-        line.drain()
+    with opened(found.port) as line:
         meter = Meter(line, found.address)
         if args.watts is not None:
             meter.set_alarm_threshold_w(args.watts)
         watts = meter.alarm_threshold_w()
-    finally:
-        line.close()
     if args.json:
         fields = {"port": found.port, "address": found.address, "name": found.name}
         _print_json({**fields, "alarm_threshold_w": watts})
@@ -224,28 +218,25 @@ def _the_only_one(found: Sweep, ports: list[str]) -> Found:
 
 
 def _renumber(meter: Found, address: int) -> None:
-    line = Line(meter.port)
-    try:
+    with opened(meter.port) as line:
         Meter(line, meter.address).set_address(address)
         line.drain()
-        if isinstance(ask_again(line, address, tries=3), Silent):
+        if isinstance(ask_patiently(line, address, tries=3), Silent):
             raise MeterError(
                 f"the meter on {meter.port} does not answer at its new address {address}; "
                 "find it with pzem scan"
             )
         line.drain()
-        if not isinstance(ask_again(line, meter.address), Silent):
+        if not isinstance(ask_patiently(line, meter.address), Silent):
             raise MeterError(
                 f"address {meter.address} still answers on {meter.port} beside {address}: "
                 "there are two meters; unplug one and use pzem scan"
             )
-    finally:
-        line.close()
 
 
 def _config(args: argparse.Namespace) -> Config:
     """Return the configuration; on the bench, before there is one, the defaults."""
-    if args.config is None and not configuration.DEFAULT_PATH.exists():
+    if args.config is None and not os.path.exists(configuration.DEFAULT_PATH):
         return Config(meters=())
     return configuration.load(args.config or configuration.DEFAULT_PATH)
 
@@ -274,7 +265,6 @@ class _Report:
         self._lively = sys.stderr.isatty()
         self._shown = -1
         self._step = 1 if self._lively else 20
-        self._start = time.monotonic()
 
     def show(self, share: float) -> None:
         percent = int(100 * share) // self._step * self._step
@@ -342,7 +332,3 @@ def _print_table(heads: tuple[str, ...], rows: list[list[str]], *, words: int) -
 
 def _print_json(data: object) -> None:
     print(json.dumps(data, indent=1))
-
-
-def _complain(line: str) -> None:
-    print(f"pzem: {line}", file=sys.stderr)

@@ -15,7 +15,7 @@ A `SimulatedHouse` behind the meters makes them plausible; `pzem simulate` is al
 from pzem.testing.faults import FAULTS
 from pzem.testing.house import ORIGINAL_WIRING, SimulatedHouse, State, Wiring
 from pzem.testing.journal import Journal, SentReply
-from pzem.testing.line import PortError, SimulatedLine
+from pzem.testing.line import LinkError, SimulatedLine
 from pzem.testing.meter import IDLE, Reply, SimulatedMeter
 from pzem.testing.orders import OrderError
 from pzem.testing.simulator import Simulator
@@ -25,8 +25,8 @@ __all__ = [
     "IDLE",
     "ORIGINAL_WIRING",
     "Journal",
+    "LinkError",
     "OrderError",
-    "PortError",
     "Reply",
     "SentReply",
     "SimulatedHouse",

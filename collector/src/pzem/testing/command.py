@@ -19,7 +19,7 @@ from pzem.registers import MAX_ADDRESS, MIN_ADDRESS
 from pzem.testing.control import ControlSocket, answer, send_order
 from pzem.testing.faults import number_within
 from pzem.testing.house import ORIGINAL_WIRING, SimulatedHouse, Supply, Wiring
-from pzem.testing.line import TURN_AROUND_S, PortError
+from pzem.testing.line import TURN_AROUND_S, LinkError
 from pzem.testing.meter import END_OF_COUNTER_WH
 from pzem.testing.orders import OrderError
 from pzem.testing.simulator import Simulator
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
         return _simulate(args)
     except argparse.ArgumentTypeError as error:
         return _complain(error, WRONG_USAGE)
-    except PortError as error:
+    except LinkError as error:
         return _complain(error, FAILED)
     except BrokenPipeError:  # the reader of the output has gone: not for us to tell
         raise

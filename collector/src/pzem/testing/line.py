@@ -41,7 +41,7 @@ OnSent = Callable[[Path, Reply, bytes], None]
 """Told of each reply as its last bytes go out: link, reply, bytes on the wire."""
 
 
-class PortError(Exception):
+class LinkError(Exception):
     """The link to a simulated port cannot be made; says why and what would help."""
 
 
@@ -161,7 +161,7 @@ class SimulatedLine:
     def plug(self, link: Path | None = None) -> None:
         """Appear as a new pty under `link`, or under the last one. No effect if plugged.
 
-        Raises `PortError` if the link cannot be made; what is there is left alone unless
+        Raises `LinkError` if the link cannot be made; what is there is left alone unless
         it is a symbolic link to a pty or to nothing, as a killed simulator leaves it.
         """
         if self._pty is not None:
@@ -169,7 +169,7 @@ class SimulatedLine:
         pty = _Pty()
         try:
             _make_link(link or self.link, pty.path)
-        except PortError:
+        except LinkError:
             pty.close()
             raise
         self.link = link or self.link
@@ -238,6 +238,6 @@ def _make_link(link: Path, target: str) -> None:
             link.unlink()
         link.symlink_to(target)
     except FileExistsError:
-        raise PortError(f"{link} exists and is no simulated port: remove it first") from None
+        raise LinkError(f"{link} exists and is no simulated port: remove it first") from None
     except OSError as error:
-        raise PortError(f"cannot make {link}: {error.strerror}") from error
+        raise LinkError(f"cannot make {link}: {error.strerror}") from error

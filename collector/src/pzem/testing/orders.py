@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pzem.testing.faults import FAULTS, number_within, quantity_named, register_limit
 from pzem.testing.house import SimulatedHouse, State
-from pzem.testing.line import PortError, SimulatedLine
+from pzem.testing.line import LinkError, SimulatedLine
 from pzem.testing.meter import END_OF_COUNTER_WH, SimulatedMeter
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def carry_out(simulator: Simulator, text: str) -> str:
         raise OrderError(f"the order is: {verb} {order.arguments}".rstrip())
     try:
         return order.obey(simulator, *words)
-    except (ValueError, LookupError, PortError, OSError) as error:
+    except (ValueError, LookupError, LinkError, OSError) as error:
         raise OrderError(str(error)) from error
 
 

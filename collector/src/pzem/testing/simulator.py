@@ -89,7 +89,7 @@ class Simulator:
     def start(self) -> None:
         """Plug all ports in and let the house live.
 
-        Raises `PortError` if one cannot be made; then none is left behind.
+        Raises `LinkError` if one cannot be made; then none is left behind.
         """
         self._stopping.clear()
         try:

@@ -26,9 +26,10 @@ from pzem.testing.influxd import Influxd, InfluxdError
 
 PZEM: Final = (sys.executable, "-m", "pzem.cli")
 STOP_S: Final = 10.0
+END_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 STATES: Final = {0: "ok", 1: "silent", 2: "faulty"}
 CLEAR: Final = "\033[H\033[J"
-LOG_LINES: Final = 5
+LOG_LINES: Final = 8
 
 _CONFIG = """\
 interval_s = {interval_s}
@@ -53,7 +54,7 @@ class TrialError(Exception):
 def main(argv: list[str] | None = None) -> int:
     """Run until Ctrl-C, or for `--cycles` cycles. Returns the exit code."""
     args = _parser().parse_args(argv)
-    for signum in (signal.SIGTERM, signal.SIGHUP):
+    for signum in END_SIGNALS:
         signal.signal(signum, signal.default_int_handler)
     try:
         _show(args.interval, args.cycles)
@@ -149,7 +150,7 @@ def _show(interval_s: int, cycles: int | None) -> None:
 
 
 def _let_cleaning_finish() -> None:
-    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for signum in END_SIGNALS:
         signal.signal(signum, signal.SIG_IGN)
 
 
