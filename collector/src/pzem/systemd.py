@@ -7,7 +7,7 @@ import logging
 import os
 import socket
 import sys
-from typing import Final
+from typing import Final, TextIO
 
 _PRIORITIES: Final = {
     logging.DEBUG: 7,
@@ -43,7 +43,7 @@ class _JournalFormatter(logging.Formatter):
 def set_up_logging(level: int = logging.INFO) -> None:
     """Log to stderr: with priorities under systemd, with the time of day elsewhere."""
     handler = logging.StreamHandler(sys.stderr)
-    if _is_journal(sys.stderr.fileno()):
+    if _leads_to_journal(sys.stderr):
         handler.setFormatter(_JournalFormatter("%(message)s"))
     else:
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
@@ -51,7 +51,10 @@ def set_up_logging(level: int = logging.INFO) -> None:
     logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
-def _is_journal(descriptor: int) -> bool:
-    """Tell whether `descriptor` leads to the journal; the variable alone is inherited."""
-    status = os.fstat(descriptor)
-    return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
+def _leads_to_journal(stream: TextIO) -> bool:
+    """Tell whether systemd connected `stream`; its variable alone may be inherited."""
+    journal = os.environ.get("JOURNAL_STREAM")
+    if not journal:
+        return False
+    status = os.fstat(stream.fileno())
+    return journal == f"{status.st_dev}:{status.st_ino}"

@@ -160,12 +160,13 @@ def test_a_command_that_fails_says_why(
 
 
 def test_an_open_port_that_fails_is_one_clear_line(simulator: Simulator) -> None:
-    with (
-        pytest.raises(PortError, match="was it unplugged"),
-        opened(str(simulator.lines[0].link)) as line,
-    ):
-        simulator.order("unplug tty")
-        Meter(line, 4).read()
+    def use_and_unplug() -> None:
+        with opened(str(simulator.lines[0].link)) as line:
+            simulator.order("unplug tty")
+            Meter(line, 4).read()
+
+    with pytest.raises(PortError, match="was it unplugged"):
+        use_and_unplug()
 
 
 def test_the_line_runs_at_9600_8n1(line: Line) -> None:

@@ -64,6 +64,8 @@ def showing(folder: Path) -> Iterator[subprocess.Popen[str]]:
         for line in trial.stdout:
             if "House:" in line:
                 break
+        else:
+            pytest.fail("the trial ended before it showed anything")
         yield trial
         trial.stdout.read()
 
