@@ -15,6 +15,7 @@ SURE_AFTER_CYCLES: Final = 3
 every hiccup is in the database and none in the log."""
 
 OK: Final = "ok"
+FAULTY: Final = "faulty"
 
 log = logging.getLogger(__name__)
 
@@ -61,8 +62,10 @@ class Announcer:
 
 
 def _kind(outcome: Outcome) -> str:
-    """Return the state without its values: a reason with other figures is no news."""
-    return OK if isinstance(outcome, Reading) else outcome.reason.partition(" ")[0]
+    """Return the state: what ails a faulty meter may change from cycle to cycle."""
+    if isinstance(outcome, Reading):
+        return OK
+    return outcome.reason if isinstance(outcome, Silent) else FAULTY
 
 
 def _explain(outcome: Silent) -> str:

@@ -7,6 +7,7 @@ of them are reported at once: whoever mends a file by hand should need one round
 from __future__ import annotations
 
 import difflib
+import json
 import math
 import os
 import re
@@ -14,6 +15,7 @@ import tomllib
 import urllib.parse
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,6 +34,8 @@ OWN_SUPPLY: Final = "own"
 """`fed_from` of a meter that is powered by the conductor that it measures."""
 
 _NAME = re.compile(r"[A-Za-z0-9_]+")
+_HOST = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?|[0-9a-f:.]*:[0-9a-f:.]*")
+"""A host name or an IPv6 address, as `urlsplit` returns it."""
 _WILDCARD = re.compile(r"[*?\[]")
 
 _TOP_KEYS = (
@@ -117,7 +121,7 @@ class Config:
 def load(path: Path) -> Config:
     """Read and check the configuration at `path`; raises `ConfigError`."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
         raise ConfigError(
             [f"{path}: no such file; name the configuration with --config PATH"]
@@ -135,6 +139,8 @@ def parse(text: str, source: str = "pzem.toml") -> Config:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError([_syntax_complaint(str(error), source)]) from error
+    except (ValueError, RecursionError) as error:  # thousands of digits, or of brackets
+        raise ConfigError([f"{source}: not a configuration: {error}"]) from error
     return _Checker(document, _key_lines(text), source).config()
 
 
@@ -161,19 +167,25 @@ def _key_lines(text: str) -> dict[Key, int]:
     lines: dict[Key, int] = {}
     arrays: dict[str, int] = {}
     table: Key = ()
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         if header := re.match(r"\s*\[\[\s*([^\]]+?)\s*\]\]", line):
             name = header[1].strip("\"'")
             arrays[name] = arrays.get(name, -1) + 1
             table = (name, arrays[name])
             lines[table] = number
         elif header := re.match(r"\s*\[\s*([^\]]+?)\s*\]", line):
-            table = tuple(part.strip("\"' ") for part in header[1].split("."))
-            lines[table] = number
-        elif pair := re.match(r"\s*([A-Za-z0-9_.\"' -]+?)\s*=", line):
-            key = tuple(part.strip("\"' ") for part in pair[1].split("."))
-            lines.setdefault(table + key, number)
+            first, *rest = _key_parts(header[1])
+            table = (first, arrays[first], *rest) if first in arrays else (first, *rest)
+            lines.setdefault(table, number)
+        elif pair := re.match(r"\s*([^=#\[\]{}]+?)\s*=", line):
+            parts = _key_parts(pair[1])
+            for length in range(1, len(parts) + 1):
+                lines.setdefault((*table, *parts[:length]), number)
     return lines
+
+
+def _key_parts(dotted: str) -> list[str]:
+    return [part.strip("\"' ") for part in dotted.split(".")]
 
 
 class _Checker:
@@ -194,7 +206,7 @@ class _Checker:
         state_dir = self._string(self._document, ("state_dir",), str(Config.state_dir))
         clock = self._choice(self._document, ("clock",), CLOCK_MODES, Config.clock)
         influxdb = self._influxdb()
-        self._spread(interval_s, ports, len(meters))
+        self._spread(interval_s, ports, exclude_ports, len(meters))
         if self._complaints:
             raise ConfigError(line for _, line in sorted(self._complaints))
         return Config(
@@ -230,7 +242,9 @@ class _Checker:
             self._complain(("interval_s",), _wrong_type(value, "a whole number"), "write 5")
         elif value not in INTERVALS_S:
             self._complain(
-                ("interval_s",), f"{value} s does not divide a minute", f"use one of {choices}"
+                ("interval_s",),
+                f"{_show(value)} s does not divide a minute",
+                f"use one of {choices}",
             )
         else:
             return int(value)
@@ -253,6 +267,8 @@ class _Checker:
         value = table.get(str(key[-1]), default)
         if not isinstance(value, str):
             self._complain(key, _wrong_type(value, "a string"), "put it in quotes")
+        elif not value.isprintable():
+            self._complain(key, f"{_show(value)} holds a control character", "take it out")
         elif not value:
             self._complain(key, "empty", f'leave it out for "{default}"' if default else "fill it")
         else:
@@ -296,7 +312,11 @@ class _Checker:
         mend = "write it like http://127.0.0.1:8086"
         try:
             parts = urllib.parse.urlsplit(url)
-            usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+            usable = (
+                parts.scheme in ("http", "https")
+                and _HOST.fullmatch(parts.hostname or "") is not None
+                and parts.port != 0
+            )
         except ValueError:
             usable = False
         if not usable:
@@ -346,7 +366,7 @@ class _Checker:
             self._complain(key, _wrong_type(value, "a whole number"), mend)
             return 0
         if not MIN_ADDRESS <= value <= MAX_ADDRESS:
-            self._complain(key, f"{value} is not the address of a meter", mend)
+            self._complain(key, f"{_show(value)} is not the address of a meter", mend)
             return 0
         return int(value)
 
@@ -368,15 +388,21 @@ class _Checker:
                     "change one with pzem set-address and write it here",
                 )
 
-    def _spread(self, interval_s: int, ports: tuple[str, ...], meters: int) -> None:
+    def _spread(
+        self, interval_s: int, ports: tuple[str, ...], exclude: tuple[str, ...], meters: int
+    ) -> None:
         if any(has_wildcard(port) for port in ports):
             return
-        needed_s = METER_TIME_S * math.ceil(meters / len(set(ports)))
+        usable = {port for port in ports if not any(fnmatch(port, shut) for shut in exclude)}
+        if not usable:
+            self._complain(("exclude_ports",), "shuts every port out", "leave one for the meters")
+            return
+        needed_s = METER_TIME_S * math.ceil(meters / len(usable))
         if needed_s > interval_s:
             longer = next((n for n in INTERVALS_S if n >= needed_s), INTERVALS_S[-1])
             self._complain(
                 ("interval_s",),
-                f"{meters} meters on {len(set(ports))} port(s) need {needed_s:g} s a cycle",
+                f"{meters} meters on {len(usable)} port(s) need {needed_s:g} s a cycle",
                 f"write interval_s = {longer}, or name more ports",
             )
 
@@ -386,9 +412,16 @@ def _is_int(value: object) -> bool:
 
 
 def _show(value: object) -> str:
-    if isinstance(value, str):
-        return f'"{value}"'
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    """Spell a value as TOML would, on one line and not too long."""
+    if _is_int(value) and isinstance(value, int) and value.bit_length() > 64:
+        return "a huge number"
+    if isinstance(value, str | bool):
+        return _shortened(json.dumps(value, ensure_ascii=False))
+    return _shortened(" ".join(repr(value).split()))
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:57]}…"
 
 
 def _wrong_type(value: object, wanted: str) -> str:
@@ -400,4 +433,4 @@ def _spell(key: Key) -> str:
     spelled = ""
     for part in key:
         spelled += f"[{part + 1}]" if isinstance(part, int) else f".{part}" if spelled else part
-    return spelled
+    return spelled if spelled.isprintable() else json.dumps(spelled)

@@ -164,7 +164,6 @@ class Writer(threading.Thread):
             return True
         if verdict is Verdict.STORED:
             self._refused_said = ""
-            self._most = min(2 * self._most, CYCLES_A_REQUEST)
         else:
             self._say_refused()
         self._spool.done(first, len(cycles))
@@ -181,7 +180,10 @@ class Writer(threading.Thread):
     def _say_up(self) -> None:
         self._retry_s = FIRST_RETRY_S
         self._said = ""
-        if self._down_since is not None and not len(self._spool):
+        if len(self._spool):
+            return
+        self._most = CYCLES_A_REQUEST
+        if self._down_since is not None:
             down_s = time.monotonic() - self._down_since
             self._down_since = None
             log.info("InfluxDB takes data again, after %.0f s", down_s)

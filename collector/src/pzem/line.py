@@ -59,6 +59,10 @@ class Line(serial.Serial):
         self.reply_timeout_s = TRY_S
         self.last_reply = b""
         """What the last `read` returned."""
+        self.has_reply = False
+        """Whether that is a reply to the request, with everything in its place."""
+        self.surplus = b""
+        """What had come behind that reply when it was found."""
         self._request = b""
         self._owing: set[int] = set()
         self.port = path
@@ -99,6 +103,8 @@ class Line(serial.Serial):
         while True:
             if (reply := frames.find_reply(received, request)) is not None:
                 self.last_reply = reply
+                self.has_reply = True
+                self.surplus = received.partition(reply)[2]
                 return reply
             wait_s = deadline - time.monotonic()
             came = self._without_echo(received)
@@ -111,6 +117,8 @@ class Line(serial.Serial):
         if not came:
             self._owing.add(request[0])
         self.last_reply = came
+        self.has_reply = False
+        self.surplus = b""
         return came
 
     def exchange(self, request: bytes, timeout_s: float = TRY_S) -> bytes:
@@ -132,12 +140,14 @@ class Line(serial.Serial):
         """Say in a word what is wrong with the last reply, if it was none."""
         return frames.describe_bad(self.last_reply, self._request)
 
-    def drain(self, seconds: float = DRAIN_S) -> None:
-        """Throw away what arrives during the next `seconds`."""
+    def drain(self, seconds: float = DRAIN_S) -> bytes:
+        """Take away and return what arrives during the next `seconds`."""
         deadline = time.monotonic() + seconds
+        arrived = b""
         while (wait_s := deadline - time.monotonic()) > 0:
             if self._readable(wait_s):
-                self._receive()
+                arrived += self._receive()
+        return arrived
 
     def _readable(self, wait_s: float) -> bool:
         return bool(select.select([self], [], [], wait_s)[0])
@@ -196,14 +206,13 @@ def _port_error(path: str, error: BaseException) -> PortError:
 
 
 def holder_of(path: str) -> str | None:
-    """Name the process that has `path` open, as `NAME (pid N)`, if it can be seen."""
-    device = os.path.realpath(path)
-    for handle in Path("/proc").glob("[0-9]*/fd/*"):
-        try:
-            pid = int(handle.parts[2])
-            if pid != os.getpid() and os.readlink(handle) == device:
-                name = Path(f"/proc/{pid}/comm").read_text(encoding="utf-8").strip()
-                return f"{name} (pid {pid})"
-        except OSError:
-            continue
+    """Name the process that holds the lock on `path`, as `NAME (pid N)`, if it is seen."""
+    with contextlib.suppress(OSError):
+        status = os.stat(path)
+        device = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
+        for lock in Path("/proc/locks").read_text(encoding="utf-8").splitlines():
+            fields = lock.split()  # 1: FLOCK ADVISORY WRITE 4711 00:17:5 0 EOF (proc(5))
+            if fields[1] == "FLOCK" and fields[5] == device:
+                name = Path(f"/proc/{fields[4]}/comm").read_text(encoding="utf-8").strip()
+                return f"{name} (pid {fields[4]})"
     return None

@@ -62,4 +62,12 @@ class Memory:
             return {}
         if not isinstance(places, dict):
             return {}
-        return {key: place for key, place in places.items() if isinstance(place, dict)}
+        return {address: place for address, place in places.items() if _is_place(place)}
+
+
+def _is_place(place: object) -> bool:
+    return (
+        isinstance(place, dict)
+        and isinstance(place.get("port"), str)
+        and isinstance(place.get("usb"), str | None)
+    )

@@ -100,14 +100,23 @@ class Meter:
             )
         except minimalmodbus.NoResponseError:
             return Silent()
-        except minimalmodbus.SlaveReportedException:
-            return Faulty(f"modbus_error {self._line.last_reply[2]}", well_formed=True)
         except minimalmodbus.ModbusException:
+            if self._line.has_reply:  # and then it is an error reply
+                return Faulty(f"modbus_error {self._line.last_reply[2]}", well_formed=True)
             return Faulty(self._line.complaint())
         try:
             return decode(words)
         except OverRangeError as error:
             return Faulty(str(error), well_formed=True)
+
+    def is_alone(self) -> bool:
+        """Tell whether one meter, and not several with its address, answers a question."""
+        outcome = self.read()
+        more = self._line.surplus + self._line.drain(TRY_S)
+        request = frames.with_crc(
+            bytes([self.address, frames.READ_INPUT, 0, FIRST_REGISTER, 0, REGISTER_COUNT])
+        )
+        return heard(outcome) and frames.find_reply(more, request) is None
 
     def ask(self, tries: int, deadline: float) -> Outcome:
         """Read by `deadline` (monotonic seconds), asking up to `tries` times.

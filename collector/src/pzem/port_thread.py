@@ -6,7 +6,7 @@ import logging
 import queue
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pzem.line import IO_ERRORS, Line, PortError
 from pzem.meter import MIN_TRY_S, Faulty, Meter, Outcome, drained, heard
@@ -35,8 +35,13 @@ class Job:
     found: set[str]
     """Names heard on any port in this cycle; all jobs of a cycle share it."""
     outcomes: dict[str, Outcome] = field(default_factory=dict)
+    took_s: dict[str, float] = field(default_factory=dict)
     failure: PortError | None = None
     done: threading.Event = field(default_factory=threading.Event)
+
+    def so_far(self) -> Job:
+        """Return a copy that the thread at work does not change any more."""
+        return replace(self, outcomes=dict(self.outcomes), took_s=dict(self.took_s))
 
 
 class PortThread(threading.Thread):
@@ -103,7 +108,9 @@ class PortThread(threading.Thread):
                 break
             if job.deadline - time.monotonic() < MIN_TRY_S:
                 break
+            start_s = time.monotonic()
             outcome = Meter(line, ask.address).ask(ask.tries, job.deadline)
+            job.took_s[ask.name] = time.monotonic() - start_s
             job.outcomes[ask.name] = outcome
             if heard(outcome):
                 job.found.add(ask.name)

@@ -7,7 +7,8 @@ A port is *home* to the meters last heard on it. Every cycle a port asks its own
 meters, those that answered in the last cycle first. Other meters are asked for on it
 (*guests*) only while they do not answer: at the start, when a tty appears, and at
 intervals that grow from a minute to an hour; what hangs on a foreign port is left
-alone in between, and the port is closed.
+alone in between, and the port is closed. A port that serves a meter is asked for others
+only if these have no home, or theirs is gone.
 
 A meter that was never heard, such as a generator's that is off on the day of the
 installation, may have its first run at any time and is looked for in every cycle: on
@@ -22,7 +23,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 from pzem.adapters import present_ports, usb_model, usb_socket
@@ -65,6 +66,8 @@ class _Place:
     """Heard at least once, now or before the last restart."""
     answered: bool = False
     """Something came in the last cycle."""
+    took_s: float = 0.0
+    """Line time that the last asking took."""
 
 
 @dataclass(slots=True)
@@ -170,7 +173,10 @@ class Ports:
         for job in jobs.values():
             job.done.wait(max(0.0, deadline + GRACE_S - self._monotonic()))
         # What an overdue thread has read so far is good; what it reads now is too late.
-        read = {path: replace(job, outcomes=dict(job.outcomes)) for path, job in jobs.items()}
+        read = {
+            path: replace(job, outcomes=dict(job.outcomes), took_s=dict(job.took_s))
+            for path, job in jobs.items()
+        }
         return self._conclude(read)
 
     # --- which ports there are
@@ -180,6 +186,7 @@ class Ports:
         for path, port in list(self._ports.items()):
             if present.get(path) != port.device:
                 port.thread.stop()
+                port.thread.join(GRACE_S)  # the device may be back under another name
                 del self._ports[path]
                 log.warning("%s is gone", path)
                 for place in self._residents(path):
@@ -215,7 +222,7 @@ class Ports:
     # --- what to ask where
 
     def _asks(self, port: _Port, now: float) -> list[Ask]:
-        residents = sorted(self._residents(port.path), key=lambda place: not place.answered)
+        residents = sorted(self._residents(port.path), key=_quick_ones_first)
         asks = [self._ask(place, guest=False) for place in residents]
         guests = {name for name in self._guests(port, now) if self._places[name] not in residents}
         port.pending &= guests
@@ -233,11 +240,14 @@ class Ports:
             port.probe_interval_s = min(2 * port.probe_interval_s, LAST_PROBE_S)
             port.probe_at = now + port.probe_interval_s
             serves = any(place.answered for place in self._residents(port.path))
-            port.pending |= {n for n in wanted if not (serves and self._places[n].seen)}
+            port.pending |= {n for n in wanted if not serves or self._is_homeless(n)}
         unseen = {name for name in wanted if not self._places[name].seen}
         if unseen and port in self._likely_homes(len(unseen)):
             return (port.pending & wanted) | unseen
         return port.pending & wanted
+
+    def _is_homeless(self, name: str) -> bool:
+        return self._places[name].home not in self._ports
 
     def _likely_homes(self, unseen: int) -> list[_Port]:
         homes = {place.home for place in self._places.values()}
@@ -265,8 +275,9 @@ class Ports:
         wanted = {name for name, place in self._places.items() if not place.answered}
         if wanted - self._wanted:
             for port in self._ports.values():
-                port.probe_interval_s = FIRST_PROBE_S
-                port.probe_at = now + FIRST_PROBE_S
+                if port.probe_at > now + FIRST_PROBE_S:
+                    port.probe_interval_s = FIRST_PROBE_S
+                    port.probe_at = now + FIRST_PROBE_S
         self._wanted = wanted
         return outcomes
 
@@ -274,6 +285,8 @@ class Ports:
         self._note_trouble(port, str(job.failure) if job.failure is not None else None)
         if job.failure is not None and not isinstance(job.failure, PortBusyError):
             port.pending = set(self._places)  # what comes back may be another adapter
+        for name, took_s in job.took_s.items():
+            self._places[name].took_s = took_s
         port.asked_at.update(dict.fromkeys(job.outcomes, now))
         port.pending -= job.outcomes.keys()
         anybody = any(map(heard, job.outcomes.values()))
@@ -352,6 +365,11 @@ class Ports:
             log.info("%s (address %d) answers on %s", place.name, place.address, path)
         place.home, place.usb, place.seen = path, usb, True
         self._memory.keep(place.address, path, usb)
+
+
+def _quick_ones_first(place: _Place) -> tuple[bool, float]:
+    """Order so that a meter that takes its time delays no other."""
+    return not place.answered, place.took_s
 
 
 def _why_not_asked(job: Job) -> str:

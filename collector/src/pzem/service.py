@@ -12,7 +12,7 @@ from pzem.announcer import Announcer
 from pzem.clock import Clock, SystemClock
 from pzem.config import METER_TIME_S, Config
 from pzem.house import House
-from pzem.influx import Influx, Writer
+from pzem.influx import TIMEOUT_S, Influx, Writer
 from pzem.memory import Memory
 from pzem.points import Cycle
 from pzem.ports import Ports
@@ -21,8 +21,8 @@ from pzem.settling import Settling
 from pzem.spool import MemorySpool
 from pzem.systemd import notify
 
-FLUSH_S: Final = 5.0
-"""How long the end may take; systemd would wait for 20 s."""
+FLUSH_S: Final = TIMEOUT_S + 2.0
+"""How long the end may take: a write under way may still succeed. systemd waits 20 s."""
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class Collector:
         self._spool = spool
         self._writer = writer
         self._clock = clock
-        self._settling = Settling()
+        self._settling = Settling(config.interval_s)
         self._house = House(config.meters)
         self._announcer = Announcer()
         self._clock_trusted = config.clock == "trust"

@@ -194,6 +194,16 @@ class TestSetAddress:
         assert message in capsys.readouterr().err
         assert [m.address for m in bench.meters] == [1, second]
 
+    def test_refuses_two_meters_that_answer_one_after_the_other(
+        self, bench: Simulator, dev: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        slow = meter("slow", 1)
+        slow.fail("late", 0.1)
+        bench.lines[0].meters.append(slow)
+        assert main(["set-address", "5", "--port", f"{dev}/tty0"]) == 1
+        assert "came twice: two meters with one address?" in capsys.readouterr().err
+        assert [m.address for m in bench.meters] == [1, 1]
+
     def test_refuses_with_two_meters_on_two_ports(
         self, house: Simulator, config: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:

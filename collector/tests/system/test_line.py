@@ -88,7 +88,7 @@ def test_a_late_reply_of_one_meter_is_no_fault_of_another(simulator: Simulator, 
 
 
 def test_a_second_user_is_told_who_holds_the_port(line: Line) -> None:
-    with pytest.raises(PortBusyError, match=r"is in use.*; stop that first"):
+    with pytest.raises(PortBusyError, match=rf"is in use by .* \(pid {os.getpid()}\); stop that"):
         Line(str(line.port))
 
 

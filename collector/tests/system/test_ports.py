@@ -184,7 +184,9 @@ def test_places_are_remembered_over_a_restart(dev: Path, tmp_path: Path, play: P
     assert json.loads(file.read_text())["6"]["port"] == str(dev / "tty2")
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"4": 3}', '{"4": {}}'])
+@pytest.mark.parametrize(
+    "content", ["{", "[]", '{"4": 3}', '{"4": {}}', '{"4": {"port": "/x", "usb": []}}']
+)
 def test_a_spoilt_memory_costs_a_search_only(
     dev: Path,
     tmp_path: Path,
@@ -252,6 +254,39 @@ def test_a_foreign_port_is_probed_at_growing_intervals_for_a_silent_meter(
         assert at_s[0] >= FIRST_PROBE_S
         gaps = [later - earlier for earlier, later in itertools.pairwise(at_s)]
         assert gaps == [120, 240, 480]
+
+
+def test_a_meter_that_stumbles_does_not_put_off_the_search_for_another(
+    dev: Path, play: Play
+) -> None:
+    hours = Hours()
+    with play(three()) as simulator, Ports([f"{dev}/*"], (), METERS, Memory(None), hours) as ports:
+        ports.discover()
+        simulator.order("silence gen")
+        poll(ports)
+        simulator.order("unplug tty2")
+        simulator.order("plug tty2 as tty7")
+        poll(ports)
+        simulator.order("heal gen")
+        for _ in range(8):
+            hours.ahead_s += 20.0
+            simulator.order("silence mainA 2")
+            outcome = ports.poll(hours() + BUDGET_S)["gen"]
+            ports.poll(hours() + BUDGET_S)
+        assert isinstance(outcome, Reading)
+
+
+def test_a_slow_meter_delays_none_on_its_line(dev: Path, play: Play) -> None:
+    with play(one()) as simulator, Ports([f"{dev}/*"], (), METERS, Memory(None)) as ports:
+        ports.discover()
+        simulator.order("late mainA 0.5")
+        for _ in range(4):
+            outcomes = ports.poll(time.monotonic() + 1.2)
+            assert [isinstance(outcomes[name], Reading) for name in ("mainB", "gen")] == [
+                True,
+                True,
+            ]
+            time.sleep(0.8)
 
 
 def test_a_port_that_serves_a_meter_is_not_probed_for_one_that_was_seen_elsewhere(

@@ -63,3 +63,8 @@ def test_a_meter_that_is_never_well_is_said_whatever_ails_it(said: Said) -> None
     ailments: list[Outcome] = [Faulty("bad_crc"), Faulty("short_reply"), Silent()]
     tell(*ailments * 100)
     assert len(said()) == 1
+
+
+def test_what_ails_a_faulty_meter_may_change_without_news(said: Said) -> None:
+    tell(*([Faulty("bad_crc")] * 3 + [Faulty("short_reply")] * 3) * 50)
+    assert len(said()) == 1

@@ -189,6 +189,50 @@ def test_complaint_names_line_key_and_mend(text: str, complaint: str) -> None:
     assert complaints(text) == [complaint]
 
 
+@pytest.mark.parametrize(
+    ("text", "start"),
+    [
+        (METERS + "[meters.leg]\n", "pzem.toml:13: meters[2].leg: {} is not a string"),
+        (METERS + "leg.x = 1\n", "pzem.toml:13: meters[2].leg: {'x': 1} is not a string"),
+        (METERS + '"kü" = 1\n', "pzem.toml:13: meters[2].kü: unknown key"),
+        ("# \u2028\ninterval_s = 7\n" + METERS, "pzem.toml:2: interval_s: 7 s does not divide"),
+        (
+            "interval_s = 0x" + "f" * 6000 + "\n" + METERS,
+            "pzem.toml:1: interval_s: a huge number s does not divide a minute",
+        ),
+        ("interval_s = " + "9" * 5000 + "\n" + METERS, "pzem.toml: not a configuration: "),
+        ("x = " + "[" * 5000 + "\n" + METERS, "pzem.toml"),
+        (
+            METERS.replace('"gen"', '"a\\nb"'),
+            'pzem.toml:10: meters[2].name: "a\\nb" holds a control character; take it out',
+        ),
+        ("state_dir = 'a\\u0000'\n".replace("'", '"') + METERS, "pzem.toml:1: state_dir: "),
+        ("[influxdb]\nurl = 'http://a..b:8086'\n" + METERS, "pzem.toml:2: influxdb.url: not a web"),
+        ("[influxdb]\nurl = 'http://a b'\n" + METERS, "pzem.toml:2: influxdb.url: not a web"),
+        ("[influxdb]\nurl = 'http://*:8086'\n" + METERS, "pzem.toml:2: influxdb.url: not a web"),
+        (
+            "ports = ['/a']\nexclude_ports = ['/*']\n" + METERS,
+            "pzem.toml:2: exclude_ports: shuts every port out",
+        ),
+    ],
+)
+def test_nasty_files_get_one_line_too(text: str, start: str) -> None:
+    (line,) = complaints(text)
+    assert line.startswith(start)
+    assert line.isprintable()
+
+
+@pytest.mark.parametrize("url", ["http://[::1]:8086", "http://pi.local", "https://10.0.0.1/x"])
+def test_web_addresses(url: str) -> None:
+    assert config.parse(f"[influxdb]\nurl = '{url}'\n{METERS}").influxdb.url == url
+
+
+def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "pzem.toml"
+    path.write_text("\ufeff" + METERS.lstrip(), encoding="utf-8")
+    assert len(config.load(path).meters) == 2
+
+
 def test_all_complaints_come_at_once_in_order_of_lines() -> None:
     wrong = METERS.replace('"utility"', '"mains"').replace("address = 6", "address = 300")
     lines = complaints("interval_s = 0\n" + wrong)

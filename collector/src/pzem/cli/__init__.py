@@ -152,8 +152,8 @@ def _meter() -> argparse.ArgumentParser:
 
 
 def _address(text: str) -> int:
-    if text.isdecimal() and MIN_ADDRESS <= int(text) <= MAX_ADDRESS:
-        return int(text)
+    if (address := commissioning.address_of(text)) is not None:
+        return address
     raise argparse.ArgumentTypeError(
         f"{text} is not a meter's address; use {MIN_ADDRESS} to {MAX_ADDRESS}"
     )
@@ -168,7 +168,7 @@ def _address_range(text: str) -> range:
 
 
 def _watts(text: str) -> int:
-    if text.isdecimal() and int(text) <= commissioning.MAX_THRESHOLD_W:
+    if text.isdecimal() and len(text) < 6 and int(text) <= commissioning.MAX_THRESHOLD_W:
         return int(text)
     raise argparse.ArgumentTypeError(
         f"{text} is not a threshold; use 0 to {commissioning.MAX_THRESHOLD_W} W, whole watts"

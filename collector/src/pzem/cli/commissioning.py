@@ -44,7 +44,8 @@ def scan(args: argparse.Namespace) -> int:
         complain(str(failure))
     if not found.found and not found.failures:
         complain(f"no meter answers on {', '.join(ports)}; has it mains voltage?")
-    return 0 if found.found and not found.failures else 1
+    read_any = any(isinstance(one.outcome, Reading) for one in found.found)
+    return 0 if read_any and not found.failures else 1
 
 
 def read(args: argparse.Namespace) -> int:
@@ -174,10 +175,10 @@ def _locate(args: argparse.Namespace) -> _Located:
     names = {meter.name: meter.address for meter in config.meters}
     address = names.get(args.meter)
     if address is None:
-        if not args.meter.isdecimal() or not MIN_ADDRESS <= int(args.meter) <= MAX_ADDRESS:
+        address = address_of(args.meter)
+        if address is None:
             known = f"; configured are {', '.join(names)}" if names else ""
             raise ConfigError([f"{args.meter} is neither a meter's name nor an address{known}"])
-        address = int(args.meter)
     ports = _ports(args, config)
     found = sweep(ports, [address], likely=[address])
     readings = [(one.port, one.outcome) for one in found.found if isinstance(one.outcome, Reading)]
@@ -196,6 +197,13 @@ def _locate(args: argparse.Namespace) -> _Located:
     raise MeterError(f"address {address} does not answer on {', '.join(ports)}; try pzem scan")
 
 
+def address_of(text: str) -> int | None:
+    """Return the slave address that `text` spells, or None."""
+    if not text.isdecimal() or len(text) > len(str(MAX_ADDRESS)):
+        return None
+    return int(text) if MIN_ADDRESS <= int(text) <= MAX_ADDRESS else None
+
+
 def _the_only_one(found: Sweep, ports: list[str]) -> Found:
     if found.failures:
         raise found.failures[0]
@@ -209,12 +217,21 @@ def _the_only_one(found: Sweep, ports: list[str]) -> Found:
         )
     only = found.found[0]
     if isinstance(only.outcome, Faulty) and not only.outcome.well_formed:
-        raise MeterError(
-            f"the answer of address {only.address} on {only.port} is garbled "
-            f"({only.outcome.reason}): two meters with one address? leave one connected; "
-            "nothing was changed"
-        )
+        raise _TwinsError(only, f"is garbled ({only.outcome.reason})")
+    with opened(only.port) as line:
+        if not Meter(line, only.address).is_alone():
+            raise _TwinsError(only, "came twice")
     return only
+
+
+class _TwinsError(MeterError):
+    """What answers at one address may be two meters."""
+
+    def __init__(self, found: Found, what: str) -> None:
+        super().__init__(
+            f"the answer of address {found.address} on {found.port} {what}: two meters with "
+            "one address? leave one connected; nothing was changed"
+        )
 
 
 def _renumber(meter: Found, address: int) -> None:
