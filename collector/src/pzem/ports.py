@@ -173,11 +173,7 @@ class Ports:
         for job in jobs.values():
             job.done.wait(max(0.0, deadline + GRACE_S - self._monotonic()))
         # What an overdue thread has read so far is good; what it reads now is too late.
-        read = {
-            path: replace(job, outcomes=dict(job.outcomes), took_s=dict(job.took_s))
-            for path, job in jobs.items()
-        }
-        return self._conclude(read)
+        return self._conclude({path: job.so_far() for path, job in jobs.items()})
 
     # --- which ports there are
 
@@ -275,7 +271,7 @@ class Ports:
         wanted = {name for name, place in self._places.items() if not place.answered}
         if wanted - self._wanted:
             for port in self._ports.values():
-                if port.probe_at > now + FIRST_PROBE_S:
+                if not self._wanted or port.probe_at > now + FIRST_PROBE_S:
                     port.probe_interval_s = FIRST_PROBE_S
                     port.probe_at = now + FIRST_PROBE_S
         self._wanted = wanted
@@ -367,9 +363,9 @@ class Ports:
         self._memory.keep(place.address, path, usb)
 
 
-def _quick_ones_first(place: _Place) -> tuple[bool, float]:
-    """Order so that a meter that takes its time delays no other."""
-    return not place.answered, place.took_s
+def _quick_ones_first(place: _Place) -> tuple[bool, bool]:
+    """Order so that a meter that needs more than one try delays no other."""
+    return not place.answered, place.took_s > TRY_S
 
 
 def _why_not_asked(job: Job) -> str:

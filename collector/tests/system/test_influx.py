@@ -177,7 +177,7 @@ class TestAuthentication:
     def test_without_a_password_nothing_is_taken(self, locked: Influxd) -> None:
         influx = Influx(InfluxSettings(locked.url))
         assert influx.write(cycle(0)) is Verdict.LATER
-        assert influx.why.endswith("(logged in as nobody)")
+        assert influx.why.endswith("(no log-in)")
 
 
 def test_a_password_file_that_vanishes_is_told(tmp_path: Path, influxd: Influxd) -> None:
