@@ -65,17 +65,24 @@ class Line(serial.Serial):
         """What had come behind that reply when it was found."""
         self._request = b""
         self._owing: set[int] = set()
+        self._doubted: set[int] = set()
+        self._path = path
         self.port = path
+        self.reopen()
+
+    def reopen(self) -> None:
+        """Take hold of the port anew, as a stuck adapter wants it; raises `PortError`.
+
+        What meters still owe is not forgotten: late replies outlive the handle.
+        """
+        self.close()
         try:
             self.open()
-        except IO_ERRORS as error:
-            raise _port_error(path, error) from error
-        try:
             # flock keeps out those who ask for it, TIOCEXCL all others but root.
             fcntl.ioctl(self.fileno(), termios.TIOCEXCL)
-        except OSError as error:
+        except IO_ERRORS as error:
             self.close()
-            raise _port_error(path, error) from error
+            raise _port_error(self._path, error) from error
 
     def close(self) -> None:
         """Let go of the port; never raises, for the adapter may be gone already."""
@@ -135,6 +142,16 @@ class Line(serial.Serial):
     def forgive(self, address: int) -> None:
         """Expect no more late reply from `address`."""
         self._owing.discard(address)
+
+    def doubt(self, address: int) -> None:
+        """Note that a second question, meant to tell late from prompt, went unanswered."""
+        self._doubted.add(address)
+
+    def forget_doubt(self, address: int) -> bool:
+        """Tell whether `address` was in doubt, and end it."""
+        was_doubted = address in self._doubted
+        self._doubted.discard(address)
+        return was_doubted
 
     def complaint(self) -> str:
         """Say in a word what is wrong with the last reply, if it was none."""

@@ -61,6 +61,9 @@ Outcome = Reading | Silent | Faulty
 
 MIN_TRY_S: Final = 0.1
 """With less time left a try would be cut before a healthy meter's answer is in."""
+SECOND_TRY_S: Final = 0.2
+"""Ends before a late answer to the second try of an earlier cycle can come in: that was
+asked `TRY_S` and `DRAIN_S` after the first."""
 
 
 class MeterError(Exception):
@@ -123,8 +126,7 @@ class Meter:
 
         If a question of an earlier time went unanswered, the first answer now may be a
         late one to that, with the values of then. It is read away with whatever else is
-        under way, and the answer to a second question counts. (A meter that is always a
-        whole interval late cannot be told from a prompt one.)
+        under way, and the answer to a second question counts.
 
         Raises `OSError` or `termios.error` if the port is gone.
         """
@@ -135,18 +137,33 @@ class Meter:
                 break
             answer = self._read_by(deadline)
             if heard(answer) and owing:
-                answer = self._read_by(deadline) if drained(self._line, deadline) else Silent()
-                if heard(answer):
-                    self._line.forgive(self.address)
+                answer = self._second_answer(deadline)
             if not isinstance(answer, Silent):
                 outcome = answer
             if heard(answer):
                 break
         return outcome
 
-    def _read_by(self, deadline: float) -> Outcome:
+    def _second_answer(self, deadline: float) -> Outcome:
+        """Ask anew a meter whose first answer may be a late one.
+
+        If that brings nothing, the second question itself may be answered late, in the
+        next cycle and at the same moment as the second question there. So none is asked
+        then, and a meter that is always late never passes for a prompt one, unless it is
+        late by two whole intervals.
+        """
+        if self._line.forget_doubt(self.address) or not drained(self._line, deadline):
+            return Silent()
+        answer = self._read_by(deadline, SECOND_TRY_S)
+        if heard(answer):
+            self._line.forgive(self.address)
+        else:
+            self._line.doubt(self.address)
+        return answer
+
+    def _read_by(self, deadline: float, most_s: float = TRY_S) -> Outcome:
         left_s = deadline - time.monotonic()
-        return self.read(min(TRY_S, left_s)) if left_s >= MIN_TRY_S else Silent()
+        return self.read(min(most_s, left_s)) if left_s >= MIN_TRY_S else Silent()
 
     def alarm_threshold_w(self) -> int:
         """Return the power in W above which the meter raises its alarm.

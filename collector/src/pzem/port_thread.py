@@ -69,6 +69,7 @@ class PortThread(threading.Thread):
                 self._do(job)
             except PortError as error:
                 job.failure = error
+                self._close()
             except IO_ERRORS as error:
                 job.failure = PortError(f"{self._path} failed: {error}")
                 self._close()
@@ -81,12 +82,13 @@ class PortThread(threading.Thread):
         self._close()
 
     def _do(self, job: Job) -> None:
-        if job.reopen or not job.asks:
-            self._close()
         if not job.asks:
+            self._close()
             return
         was_open = self._line is not None
         try:
+            if job.reopen and self._line is not None:
+                self._line.reopen()
             self._ask_all(job)
         except IO_ERRORS:
             # Unplugged and back under the same name: the old handle is dead, a new
