@@ -61,7 +61,7 @@ class Line(serial.Serial):
         """What the last `read` returned."""
         self.has_reply = False
         """Whether that is a reply to the request, with everything in its place."""
-        self.surplus = b""
+        self._surplus = b""
         """What had come behind that reply when it was found."""
         self._request = b""
         self._owing: set[int] = set()
@@ -111,7 +111,7 @@ class Line(serial.Serial):
             if (reply := frames.find_reply(received, request)) is not None:
                 self.last_reply = reply
                 self.has_reply = True
-                self.surplus = received.partition(reply)[2]
+                self._surplus = received.partition(reply)[2]
                 return reply
             wait_s = deadline - time.monotonic()
             came = self._without_echo(received)
@@ -125,13 +125,18 @@ class Line(serial.Serial):
             self._owing.add(request[0])
         self.last_reply = came
         self.has_reply = False
-        self.surplus = b""
+        self._surplus = b""
         return came
 
-    def exchange(self, request: bytes, timeout_s: float = TRY_S) -> bytes:
+    def is_answered_again(self, within_s: float = TRY_S) -> bool:
+        """Tell whether a second reply to the last request came, or comes `within_s`."""
+        more = self._surplus + self.drain(within_s)
+        return frames.find_reply(more, self._request) is not None
+
+    def exchange(self, request: bytes) -> bytes:
         """Send a raw `request` with its CRC and return what `read` makes of the answer."""
         self.reset_input_buffer()
-        self.reply_timeout_s = timeout_s
+        self.reply_timeout_s = TRY_S
         self.write(request)
         return self.read()
 

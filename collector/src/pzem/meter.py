@@ -114,12 +114,7 @@ class Meter:
 
     def is_alone(self) -> bool:
         """Tell whether one meter, and not several with its address, answers a question."""
-        outcome = self.read()
-        more = self._line.surplus + self._line.drain(TRY_S)
-        request = frames.with_crc(
-            bytes([self.address, frames.READ_INPUT, 0, FIRST_REGISTER, 0, REGISTER_COUNT])
-        )
-        return heard(outcome) and frames.find_reply(more, request) is None
+        return heard(self.read()) and not self._line.is_answered_again()
 
     def ask(self, tries: int, deadline: float) -> Outcome:
         """Read by `deadline` (monotonic seconds), asking up to `tries` times.

@@ -132,8 +132,7 @@ def reset_energy(args: argparse.Namespace) -> int:
     if after.energy_wh > RESET_TOLERANCE_WH:
         raise MeterError(f"{found.label} still shows {_kwh(after.energy_wh)}; try again")
     if args.json:
-        fields = {"port": found.port, "address": found.address, "name": found.name}
-        _print_json({**fields, "energy_wh_before": before_wh, "energy_wh": after.energy_wh})
+        _print_json({**found.fields, "energy_wh_before": before_wh, "energy_wh": after.energy_wh})
     else:
         print(f"{found.label}: {_kwh(before_wh)} before, {_kwh(after.energy_wh)} now")
     return 0
@@ -148,8 +147,7 @@ def alarm_threshold(args: argparse.Namespace) -> int:
             meter.set_alarm_threshold_w(args.watts)
         watts = meter.alarm_threshold_w()
     if args.json:
-        fields = {"port": found.port, "address": found.address, "name": found.name}
-        _print_json({**fields, "alarm_threshold_w": watts})
+        _print_json({**found.fields, "alarm_threshold_w": watts})
     else:
         print(f"{found.label}: alarm above {watts} W")
     return 0
@@ -164,6 +162,10 @@ class _Located:
     address: int
     name: str | None
     reading: Reading
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        return {"port": self.port, "address": self.address, "name": self.name}
 
     @property
     def label(self) -> str:
