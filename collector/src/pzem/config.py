@@ -44,6 +44,7 @@ _TOP_KEYS = (
     "exclude_ports",
     "state_dir",
     "clock",
+    "thermal_zone",
     "influxdb",
     "meters",
 )
@@ -115,6 +116,7 @@ class Config:
     exclude_ports: tuple[str, ...] = ()
     state_dir: Path = Path("/var/lib/pzem")
     clock: str = "trust"
+    thermal_zone: Path = Path("/sys/class/thermal/thermal_zone0/temp")
     influxdb: InfluxSettings = InfluxSettings()
 
 
@@ -205,6 +207,7 @@ class _Checker:
         exclude_ports = self._strings("exclude_ports", (), may_be_empty=True)
         state_dir = self._string(self._document, ("state_dir",), str(Config.state_dir))
         clock = self._choice(self._document, ("clock",), CLOCK_MODES, Config.clock)
+        thermal_zone = self._string(self._document, ("thermal_zone",), str(Config.thermal_zone))
         influxdb = self._influxdb()
         self._spread(interval_s, ports, exclude_ports, len(meters))
         if self._complaints:
@@ -216,6 +219,7 @@ class _Checker:
             exclude_ports=exclude_ports,
             state_dir=Path(state_dir),
             clock=clock,
+            thermal_zone=Path(thermal_zone),
             influxdb=influxdb,
         )
 

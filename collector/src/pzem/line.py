@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 import serial
 
 from pzem import frames
+from pzem.errors import PzemError
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -36,12 +37,14 @@ IO_ERRORS: Final = (OSError, termios.error)
 `termios.error` is not."""
 
 
-class PortError(Exception):
-    """A port cannot be used; the message is one line for people."""
+class PortError(PzemError):
+    """A port cannot be used."""
 
 
 class PortBusyError(PortError):
     """Another process holds the port."""
+
+    hint = "if it is the collector: sudo systemctl stop pzem"
 
 
 class Line(serial.Serial):

@@ -13,6 +13,7 @@ from typing import Final
 import minimalmodbus
 
 from pzem import frames
+from pzem.errors import PzemError
 from pzem.line import DRAIN_S, TRY_S, Line
 from pzem.registers import (
     FIRST_REGISTER,
@@ -66,8 +67,8 @@ SECOND_TRY_S: Final = 0.2
 asked `TRY_S` and `DRAIN_S` after the first."""
 
 
-class MeterError(Exception):
-    """A meter did not do what it was told; the message is one line for people."""
+class MeterError(PzemError):
+    """A meter did not do what it was told."""
 
 
 def heard(outcome: Outcome) -> bool:

@@ -35,6 +35,8 @@ class Cycle:
     """From the start of reading to the last answer or its absence, in s."""
     waiting_cycles: int
     """Cycles read earlier and not yet written."""
+    cpu_celsius: float | None = None
+    """Temperature of the processor, in °C; None where it is not known."""
 
 
 def lines(cycle: Cycle) -> list[str]:
@@ -45,6 +47,7 @@ def lines(cycle: Cycle) -> list[str]:
             points.append(_point("meter", meter_fields(outcome), meter=name))
         points.append(_point("meter_state", _state_fields(outcome), meter=name))
     points.append(_point("house", _house_fields(cycle.house)))
+    points.append(_point("host", _known({"cpu_celsius": cycle.cpu_celsius})))
     points.append(
         _point(
             "collector",
@@ -88,10 +91,15 @@ def _state_fields(outcome: Outcome) -> dict[str, float | str]:
 
 
 def _house_fields(house: HouseState) -> dict[str, float]:
-    fields = {
-        "watts": house.watts,
-        "volt_amps": house.volt_amps,
-        "utility_on": house.utility_on,
-        "generator_on": house.generator_on,
-    }
+    return _known(
+        {
+            "watts": house.watts,
+            "volt_amps": house.volt_amps,
+            "utility_on": house.utility_on,
+            "generator_on": house.generator_on,
+        }
+    )
+
+
+def _known(fields: Mapping[str, float | None]) -> dict[str, float]:
     return {name: float(value) for name, value in fields.items() if value is not None}

@@ -11,6 +11,8 @@ from pzem import points
 from pzem.announcer import Announcer
 from pzem.clock import Clock, SystemClock
 from pzem.config import METER_TIME_S, Config
+from pzem.errors import PzemError
+from pzem.host import Thermometer
 from pzem.house import House
 from pzem.influx import TIMEOUT_S, Influx, Writer
 from pzem.memory import Memory
@@ -27,8 +29,8 @@ FLUSH_S: Final = TIMEOUT_S + 2.0
 log = logging.getLogger(__name__)
 
 
-class CollectorError(Exception):
-    """The collector cannot go on; the message is one line for people."""
+class CollectorError(PzemError):
+    """The collector cannot go on."""
 
 
 def run(config: Config, stop: threading.Event) -> None:
@@ -72,6 +74,7 @@ class Collector:
         self._clock = clock
         self._settling = Settling(config.interval_s)
         self._house = House(config.meters)
+        self._thermometer = Thermometer(config.thermal_zone)
         self._announcer = Announcer()
         self._clock_trusted = config.clock == "trust"
         self._dropped = 0
@@ -109,6 +112,7 @@ class Collector:
             lateness_s=start_s - slot.monotonic_s,
             cycle_s=end_s - start_s,
             waiting_cycles=len(self._spool),
+            cpu_celsius=self._thermometer.celsius(),
         )
 
     def _is_clock_trusted(self) -> bool:

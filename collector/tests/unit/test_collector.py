@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 import pytest
 
@@ -52,9 +53,14 @@ def writer() -> Writer:
 
 
 def collector(
-    clock: FakeClock, spool: MemorySpool, writer: Writer, mode: str = "trust", interval_s: int = 5
+    clock: FakeClock,
+    spool: MemorySpool,
+    writer: Writer,
+    mode: str = "trust",
+    interval_s: int = 5,
+    thermal_zone: Path = Path("/nowhere"),
 ) -> Collector:
-    config = Config(METERS, clock=mode, interval_s=interval_s)
+    config = Config(METERS, clock=mode, interval_s=interval_s, thermal_zone=thermal_zone)
     return Collector(config, Ports(clock), spool, writer, clock)  # type: ignore[arg-type]
 
 
@@ -64,6 +70,19 @@ def test_each_slot_becomes_a_cycle(clock: FakeClock, spool: MemorySpool, writer:
     _, cycles = spool.peek(9)
     assert [cycle[-1].split()[-1] for cycle in cycles] == ["1000005", "1000010", "1000015"]
     assert "cycle_s=0.25,lateness_s=0.0,waiting_cycles=2.0" in cycles[2][-1]
+
+
+def test_each_cycle_tells_how_warm_the_processor_is(
+    clock: FakeClock, spool: MemorySpool, writer: Writer, tmp_path: Path
+) -> None:
+    zone = tmp_path / "temp"
+    zone.write_text("48312\n")
+    clock.waits_left = 2
+    clock.during_wait = [clock.step(0), zone.unlink]
+    collector(clock, spool, writer, thermal_zone=zone).run()
+    _, (warm, unknown) = spool.peek(9)
+    assert "host cpu_celsius=48.312 1000005" in warm
+    assert not [line for line in unknown if line.startswith("host")]
 
 
 def test_before_the_clock_is_right_nothing_is_stored(

@@ -36,6 +36,7 @@ def test_defaults() -> None:
         exclude_ports=(),
         state_dir=Path("/var/lib/pzem"),
         clock="trust",
+        thermal_zone=Path("/sys/class/thermal/thermal_zone0/temp"),
         influxdb=InfluxSettings("http://127.0.0.1:8086", "housePower", "pzem", None),
         meters=(
             MeterSettings("mainA", 4, "utility", "A", "panel_a"),
@@ -51,6 +52,7 @@ def test_everything_can_be_set() -> None:
         exclude_ports = ["/dev/c*"]
         state_dir = "/tmp/state"
         clock = "wait"
+        thermal_zone = "/tmp/temp"
         [influxdb]
         url = "https://db.example:8086/influx"
         database = "d"
@@ -60,6 +62,7 @@ def test_everything_can_be_set() -> None:
     parsed = config.parse(text + METERS)
     assert (parsed.interval_s, parsed.ports, parsed.clock) == (1, ("/dev/a", "/dev/b"), "wait")
     assert parsed.exclude_ports == ("/dev/c*",)
+    assert (parsed.state_dir, parsed.thermal_zone) == (Path("/tmp/state"), Path("/tmp/temp"))
     assert parsed.influxdb == InfluxSettings(
         "https://db.example:8086/influx", "d", "u", Path("/tmp/p")
     )

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 from pzem.house import HouseState
 from pzem.meter import Faulty, Silent
 from pzem.points import Cycle, lines
@@ -37,6 +39,11 @@ def test_a_fault_tells_its_reason() -> None:
 def test_flags_are_floats_and_unknown_ones_are_missing() -> None:
     house = HouseState(960.0, 961.5, utility_on=True, generator_on=None)
     assert lines(cycle(house))[0] == "house utility_on=1.0,volt_amps=961.5,watts=960.0 1000005"
+
+
+def test_the_temperature_is_the_host_s() -> None:
+    warm = dataclasses.replace(cycle(), cpu_celsius=48.312)
+    assert lines(warm)[0] == "host cpu_celsius=48.312 1000005"
 
 
 def test_a_house_of_which_nothing_is_known_has_no_point() -> None:

@@ -1,9 +1,11 @@
 """`pzem simulate` as a process: what it prints, takes, refuses and leaves behind."""
 
 import argparse
+import grp
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -14,6 +16,7 @@ from pathlib import Path
 import pytest
 import serial
 
+import pzem
 from pzem.frames import has_good_crc, with_crc
 from pzem.testing import command
 from pzem.testing.control import send_order
@@ -119,6 +122,71 @@ def test_two_meters_left_at_one_address_may_share_a_line(start: Start, tmp_path:
     assert until_ready(process) == [f"{tmp_path}/tty: a (address 1), b (address 1)"]
 
 
+def test_ports_belong_to_the_group_also_when_they_come_back(start: Start, tmp_path: Path) -> None:
+    control, port = tmp_path / "control", tmp_path / "ports" / "tty0"
+    group = grp.getgrgid(other_group())
+    ports = ("--directory", port.parent, "--port", "tty0=a:1")
+    until_ready(start(*ports, "--control", control, "--group", group.gr_name))
+    assert_belongs_to(port, group.gr_gid)
+    send_order(control, "unplug tty0")
+    send_order(control, "plug tty0")
+    assert_belongs_to(port, group.gr_gid)
+
+
+def other_group() -> int:
+    """Return the id of a group to which a new pty does not belong by itself."""
+    own = range(1, 1 << 16) if os.geteuid() == 0 else os.getgroups()
+    new = pty_group()
+    known = {group.gr_gid for group in grp.getgrall()}
+    for group in own:
+        if group in known and group != new:
+            return group
+    pytest.skip("this user is in no other group")
+
+
+def pty_group() -> int:
+    master, slave = os.openpty()
+    try:
+        return os.fstat(slave).st_gid
+    finally:
+        os.close(master)
+        os.close(slave)
+
+
+def assert_belongs_to(port: Path, group: int) -> None:
+    status = port.stat()
+    assert (status.st_gid, stat.S_IMODE(status.st_mode)) == (group, 0o660)
+
+
+def test_a_group_that_is_not_ours(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(os, "getegid", lambda: 1000)
+    monkeypatch.setattr(os, "getgroups", lambda: [1000])
+    assert simulate("--group", "root") == 2
+    assert "you are not in the group root: join it, or be root" in capsys.readouterr().err
+
+
+def test_needs_nothing_but_the_standard_library(tmp_path: Path) -> None:
+    """On a machine that gets the collector later: -S leaves site-packages out."""
+    source = Path(pzem.__file__).parents[1]
+    process = subprocess.Popen(
+        [sys.executable, "-S", "-m", "pzem.cli", "simulate", "--directory", tmp_path / "ports"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(source)},
+    )
+    with process:
+        try:
+            assert until_ready(process)
+            assert 100 < volts(tmp_path / "ports" / "ttyUSB0", 4) < 140
+        finally:
+            process.terminate()
+
+
 def test_takes_orders_from_standard_input_until_it_ends(start: Start, tmp_path: Path) -> None:
     control = tmp_path / "control"
     process = start("--control", control)
@@ -181,6 +249,7 @@ def test_takes_over_from_a_killed_run(start: Start, tmp_path: Path) -> None:
         (["--volts", "12"], "must be a number from 80 to 260, not 12"),
         (["--energy", "-1"], "must be a number from 0 to 9999990, not -1"),
         (["--wiring", "odd"], "invalid choice: 'odd'"),
+        (["--group", "no such"], "no group is called 'no such'"),
         (["outage"], "an order needs --control SOCKET"),
     ],
 )

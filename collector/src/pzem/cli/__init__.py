@@ -7,18 +7,18 @@ Whatever goes wrong is said in one line.
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from pzem import __version__
-from pzem.cli import collecting, commissioning
+from pzem.cli import arguments
 from pzem.cli.complaint import complain
 from pzem.config import DEFAULT_PATH, ConfigError
-from pzem.line import PortBusyError, PortError
-from pzem.meter import MeterError
+from pzem.errors import PzemError
 from pzem.registers import MAX_ADDRESS, MIN_ADDRESS
-from pzem.service import CollectorError
 from pzem.testing import command as simulate
 
 FAILED = 1
@@ -35,10 +35,8 @@ def main(argv: list[str] | None = None) -> int:
         for line in error.lines:
             complain(line)
         return WRONG_USAGE
-    except PortBusyError as error:
-        complain(f"{error} (if it is the collector: sudo systemctl stop pzem)")
-    except (PortError, MeterError, CollectorError) as error:
-        complain(str(error))
+    except PzemError as error:
+        complain(f"{error} ({error.hint})" if error.hint else str(error))
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
@@ -63,23 +61,23 @@ def build_parser() -> argparse.ArgumentParser:
     config, ports, as_json, meter = _config(), _ports(), _json(), _meter()
 
     run = add("run", "Collect until stopped: read every meter, fill InfluxDB.", config)
-    run.set_defaults(command=collecting.run)
+    run.set_defaults(command=_later("pzem.cli.collecting", "run"))
 
     check = add("check-config", "Check the configuration and say what is wrong with it.", config)
-    check.set_defaults(command=collecting.check_config)
+    check.set_defaults(command=_later("pzem.cli.collecting", "check_config"))
 
     scan = add("scan", "Find every meter on every port.", config, ports, as_json)
     scan.add_argument(
         "--addresses",
-        type=_address_range,
+        type=arguments.address_range,
         metavar="FROM-TO",
         help=f"ask only these addresses (default: {MIN_ADDRESS}-{MAX_ADDRESS}, about a minute)",
     )
-    scan.set_defaults(command=commissioning.scan)
+    scan.set_defaults(command=_later("pzem.cli.commissioning", "scan"))
 
     read = add("read", "Read the configured meters once.", config, ports, as_json)
     read.add_argument("names", nargs="*", metavar="NAME", help="only these meters")
-    read.set_defaults(command=commissioning.read)
+    read.set_defaults(command=_later("pzem.cli.commissioning", "read"))
 
     address = add(
         "set-address",
@@ -88,14 +86,16 @@ def build_parser() -> argparse.ArgumentParser:
         ports,
         as_json,
     )
-    address.add_argument("address", type=_address, metavar="ADDRESS", help="the new address")
-    address.set_defaults(command=commissioning.set_address)
+    address.add_argument(
+        "address", type=arguments.address, metavar="ADDRESS", help="the new address"
+    )
+    address.set_defaults(command=_later("pzem.cli.commissioning", "set_address"))
 
     reset = add(
         "reset-energy", "Set a meter's energy counter to zero.", config, ports, as_json, meter
     )
     reset.add_argument("--yes", action="store_true", help="do not ask")
-    reset.set_defaults(command=commissioning.reset_energy)
+    reset.set_defaults(command=_later("pzem.cli.commissioning", "reset_energy"))
 
     alarm = add(
         "alarm-threshold",
@@ -106,14 +106,30 @@ def build_parser() -> argparse.ArgumentParser:
         meter,
     )
     alarm.add_argument(
-        "watts", nargs="?", type=_watts, metavar="WATTS", help="the new threshold; none: show it"
+        "watts",
+        nargs="?",
+        type=arguments.watts,
+        metavar="WATTS",
+        help="the new threshold; none: show it",
     )
-    alarm.set_defaults(command=commissioning.alarm_threshold)
+    alarm.set_defaults(command=_later("pzem.cli.commissioning", "alarm_threshold"))
 
     simulated = add("simulate", "Play PZEM-016 meters on pseudo terminals.")
     simulate.add_arguments(simulated)
     simulated.set_defaults(command=simulate.run)
     return parser
+
+
+def _later(module: str, function: str) -> Callable[[argparse.Namespace], int]:
+    """Return a command that is imported when it is called.
+
+    Each command then needs only its own packages: `simulate` none at all.
+    """
+
+    def command(args: argparse.Namespace) -> int:
+        return int(getattr(importlib.import_module(module), function)(args))
+
+    return command
 
 
 def _config() -> argparse.ArgumentParser:
@@ -149,27 +165,3 @@ def _meter() -> argparse.ArgumentParser:
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("meter", metavar="METER", help="a configured name, or an address")
     return shared
-
-
-def _address(text: str) -> int:
-    if (address := commissioning.address_of(text)) is not None:
-        return address
-    raise argparse.ArgumentTypeError(
-        f"{text} is not a meter's address; use {MIN_ADDRESS} to {MAX_ADDRESS}"
-    )
-
-
-def _address_range(text: str) -> range:
-    first, dash, last = text.partition("-")
-    addresses = range(_address(first), _address(last if dash else first) + 1)
-    if not addresses:
-        raise argparse.ArgumentTypeError(f"{text} is empty; write the smaller address first")
-    return addresses
-
-
-def _watts(text: str) -> int:
-    if text.isdecimal() and len(text) < 6 and int(text) <= commissioning.MAX_THRESHOLD_W:
-        return int(text)
-    raise argparse.ArgumentTypeError(
-        f"{text} is not a threshold; use 0 to {commissioning.MAX_THRESHOLD_W} W, whole watts"
-    )

@@ -13,6 +13,7 @@ from typing import Any, Final
 from pzem import config as configuration
 from pzem.adapters import present_ports
 from pzem.cli import table
+from pzem.cli.arguments import address_of
 from pzem.cli.complaint import complain
 from pzem.config import Config, ConfigError
 from pzem.line import PortError, opened
@@ -20,11 +21,10 @@ from pzem.memory import Memory
 from pzem.meter import Faulty, Meter, MeterError, Outcome, Silent
 from pzem.points import meter_fields
 from pzem.ports import Ports
-from pzem.registers import MAX_ADDRESS, MIN_ADDRESS, WATTS, Reading
+from pzem.registers import Reading
 from pzem.sweep import ALL_ADDRESSES, Found, Sweep, ask_patiently, sweep
 from pzem.systemd import set_up_logging
 
-MAX_THRESHOLD_W: Final = int(WATTS.maximum)
 RESET_TOLERANCE_WH: Final = 10
 """What a meter at full load (23 kW) counts between its reset and the look at it, and more."""
 
@@ -197,13 +197,6 @@ def _locate(args: argparse.Namespace) -> _Located:
         if isinstance(one.outcome, Faulty):
             raise MeterError(f"address {address} on {one.port} is faulty: {one.outcome.reason}")
     raise MeterError(f"address {address} does not answer on {', '.join(ports)}; try pzem scan")
-
-
-def address_of(text: str) -> int | None:
-    """Return the slave address that `text` spells, or None."""
-    if not text.isdecimal() or len(text) > len(str(MAX_ADDRESS)):
-        return None
-    return int(text) if MIN_ADDRESS <= int(text) <= MAX_ADDRESS else None
 
 
 def _the_only_one(found: Sweep, ports: list[str]) -> Found:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import grp
 import os
 import re
 import select
@@ -46,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"an adapter; METERS are {METERS_HELP} (default: the original house on three)",
     )
     add("--directory", type=Path, help="where the links go (default: a new one in /tmp)")
+    add("--group", type=_group, help="whose members may use the ports, such as dialout")
     add("--wiring", choices=("panel", "own"), default="panel", help="what feeds the meters")
     add("--volts", type=_number(80, 260), default=120.0, help="of a leg (default: 120)")
     add("--hertz", type=_number(45, 65), default=60.0, help="of the supply (default: 60)")
@@ -124,6 +126,7 @@ def _simulate(args: argparse.Namespace) -> int:
             house,
             turn_around_s=args.turn_around / 1000,
             journal_file=args.journal,
+            group=args.group,
         )
         stack.enter_context(simulator)
         if args.control:
@@ -211,6 +214,17 @@ def _number(least: float, most: float) -> Callable[[str], float]:
             raise argparse.ArgumentTypeError(str(error)) from None
 
     return number
+
+
+def _group(name: str) -> int:
+    """Return the id of the group `name` if the ports can be given to it."""
+    try:
+        group = grp.getgrnam(name).gr_gid
+    except KeyError:
+        raise argparse.ArgumentTypeError(f"no group is called {name!r}") from None
+    if os.geteuid() != 0 and group not in {os.getegid(), *os.getgroups()}:
+        raise argparse.ArgumentTypeError(f"you are not in the group {name}: join it, or be root")
+    return group
 
 
 def _port(text: str) -> Port:

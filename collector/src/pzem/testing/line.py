@@ -64,9 +64,12 @@ class _Pty:
 
     The slave stays open here as long as the port is plugged, or reading the master would
     fail with EIO whenever no client has the port open.
+
+    With a `group` it belongs to that group, with mode 0660, as udev has it with real
+    ports; raises `OSError` if that cannot be.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, group: int | None) -> None:
         self.master, self.slave = os.openpty()
         self._wake_read, self._wake_write = os.pipe()
         self.path = os.ttyname(self.slave)
@@ -75,6 +78,13 @@ class _Pty:
         settings = termios.tcgetattr(self.slave)
         settings[4] = settings[5] = termios.B9600
         termios.tcsetattr(self.slave, termios.TCSANOW, settings)
+        if group is not None:
+            try:
+                os.fchown(self.slave, -1, group)
+                os.fchmod(self.slave, 0o660)
+            except OSError:
+                self.close()
+                raise
 
     def wait(self, seconds: float) -> bool:
         """Sleep until bytes have come, `wake` is called or `seconds` are over."""
@@ -129,7 +139,8 @@ class SimulatedLine:
     """One adapter, with all its meters hearing every request, reachable at `link`.
 
     `plug` makes the port appear, `unplug` makes it vanish under the hands of its client;
-    as a context manager it is plugged at the start and unplugged at the end.
+    as a context manager it is plugged at the start and unplugged at the end. Members of
+    the `group` with that id may use the port; without one, whoever plays it.
     """
 
     def __init__(
@@ -138,10 +149,12 @@ class SimulatedLine:
         meters: Sequence[SimulatedMeter],
         *,
         turn_around_s: float = TURN_AROUND_S,
+        group: int | None = None,
     ) -> None:
         self.link = link
         self.meters = list(meters)
         self._turn_around_s = turn_around_s
+        self._group = group
         self.on_sent: OnSent = _unheard
         self._pty: _Pty | None = None
         self._thread: threading.Thread | None = None
@@ -161,12 +174,15 @@ class SimulatedLine:
     def plug(self, link: Path | None = None) -> None:
         """Appear as a new pty under `link`, or under the last one. No effect if plugged.
 
-        Raises `LinkError` if the link cannot be made; what is there is left alone unless
+        Raises `LinkError` if link or port cannot be made; what is there is left alone unless
         it is a symbolic link to a pty or to nothing, as a killed simulator leaves it.
         """
         if self._pty is not None:
             return
-        pty = _Pty()
+        try:
+            pty = _Pty(self._group)
+        except OSError as error:
+            raise LinkError(f"cannot make {link or self.link}: {error.strerror}") from error
         try:
             _make_link(link or self.link, pty.path)
         except LinkError:

@@ -50,10 +50,11 @@ class Simulator:
         *,
         turn_around_s: float = TURN_AROUND_S,
         journal_file: Path | None = None,
+        group: int | None = None,
     ) -> Simulator:
         """Return a simulator with one adapter per link in `ports` and its meters behind it."""
         lines = [
-            SimulatedLine(Path(link), meters, turn_around_s=turn_around_s)
+            SimulatedLine(Path(link), meters, turn_around_s=turn_around_s, group=group)
             for link, meters in ports.items()
         ]
         return cls(lines, house, Journal(journal_file))
