@@ -502,7 +502,10 @@ def run(params: dict[str, Any], *, check_mode: bool) -> dict[str, Any]:
     wanted = Wanted(params["line"], params["owner"], params["exclusive"], params["remedy"])
     if max(len(wanted.line), len(wanted.marker)) > LONGEST_LINE:
         raise BootFileError(f'"{wanted.line}" is too long: {LONGEST_LINE} characters are read.')
-    file = BootFile.read(Path(params["path"]))
+    path = Path(params["path"])
+    if params["state"] == "absent" and not path.exists():
+        return {"changed": False, "added": False}
+    file = BootFile.read(path)
 
     def include(name: str) -> bytes | None:
         content: bytes | None = BootFile.read(file.path.parent / name).content

@@ -349,6 +349,13 @@ def test_a_missing_file_is_made_and_has_no_copy(
     assert reboot_flag.exists()
 
 
+def test_where_there_is_no_file_nothing_has_to_be_removed(
+    config_txt: ModuleType, boot: Path
+) -> None:
+    arguments_elsewhere = arguments(boot / "nowhere", state="absent")
+    assert not config_txt.run(arguments_elsewhere, check_mode=False)["changed"]
+
+
 def test_a_line_that_the_firmware_would_cut_is_refused(
     config_txt: ModuleType, boot_file: ModuleType, boot: Path
 ) -> None:
