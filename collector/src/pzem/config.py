@@ -63,6 +63,22 @@ class ConfigError(Exception):
 
 
 @dataclass(frozen=True)
+class Notation:
+    """How a file spells what a complaint asks for; by default as the collector's TOML."""
+
+    prefix: str = ""
+    """What stands before each top-level key."""
+    sets: str = " = "
+    a_meter: str = "add a [[meters]] table with name, address and supply"
+    meters: str = "a list of tables"
+    more_meter_keys: tuple[str, ...] = ()
+    """Keys of a meter that mean something to others than the collector."""
+
+
+TOML: Final = Notation()
+
+
+@dataclass(frozen=True)
 class InfluxSettings:
     """Where the points go. Without `password_file` nothing is sent to log in with."""
 
@@ -143,7 +159,18 @@ def parse(text: str, source: str = "pzem.toml") -> Config:
         raise ConfigError([_syntax_complaint(str(error), source)]) from error
     except (ValueError, RecursionError) as error:  # thousands of digits, or of brackets
         raise ConfigError([f"{source}: not a configuration: {error}"]) from error
-    return _Checker(document, _key_lines(text), source).config()
+    return check(document, _key_lines(text), source)
+
+
+def check(
+    document: dict[str, Any], lines: Mapping[Key, int], source: str, notation: Notation = TOML
+) -> Config:
+    """Check a configuration that was read from another kind of file.
+
+    `lines` tells where each key is set, `source` and `notation` how complaints name the
+    file and spell its keys. Raises `ConfigError`.
+    """
+    return _Checker(document, lines, source, notation).config()
 
 
 def has_wildcard(pattern: str) -> bool:
@@ -193,10 +220,13 @@ def _key_parts(dotted: str) -> list[str]:
 class _Checker:
     """Walks a parsed document once and collects every complaint on the way."""
 
-    def __init__(self, document: dict[str, Any], lines: Mapping[Key, int], source: str) -> None:
+    def __init__(
+        self, document: dict[str, Any], lines: Mapping[Key, int], source: str, notation: Notation
+    ) -> None:
         self._document = document
         self._lines = lines
         self._source = source
+        self._notation = notation
         self._complaints: list[tuple[int, str]] = []
 
     def config(self) -> Config:
@@ -229,7 +259,7 @@ class _Checker:
             if key[:length] in self._lines:
                 number = self._lines[key[:length]]
                 break
-        line = f"{self._source}:{number}: {_spell(key)}: {problem}; {mend}"
+        line = f"{self._source}:{number}: {self._notation.prefix}{_spell(key)}: {problem}; {mend}"
         self._complaints.append((number, line))
 
     def _unknown_keys(self, table: Mapping[str, Any], at: Key, known: tuple[str, ...]) -> None:
@@ -332,9 +362,9 @@ class _Checker:
 
     def _meters(self) -> tuple[MeterSettings, ...]:
         tables = self._document.get("meters", [])
-        mend = "add a [[meters]] table with name, address and supply"
+        mend = self._notation.a_meter
         if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-            self._complain(("meters",), _wrong_type(tables, "a list of tables"), mend)
+            self._complain(("meters",), _wrong_type(tables, self._notation.meters), mend)
             return ()
         if not tables:
             self._complain(("meters",), "no meter", mend)
@@ -344,10 +374,10 @@ class _Checker:
 
     def _meter(self, index: int, table: dict[str, Any]) -> MeterSettings:
         at: Key = ("meters", index)
-        self._unknown_keys(table, at, _METER_KEYS)
+        self._unknown_keys(table, at, (*_METER_KEYS, *self._notation.more_meter_keys))
         for key in ("name", "address", "supply"):
             if key not in table:
-                self._complain(at, f"{key} is missing", f"add {key} = …")
+                self._complain(at, f"{key} is missing", f"add {key}{self._notation.sets}…")
         name = self._name(table, (*at, "name")) if "name" in table else ""
         address = self._address(table, (*at, "address")) if "address" in table else 0
         supply = self._choice(table, (*at, "supply"), SUPPLIES, SUPPLIES[0])
@@ -407,7 +437,7 @@ class _Checker:
             self._complain(
                 ("interval_s",),
                 f"{meters} meters on {len(usable)} port(s) need {needed_s:g} s a cycle",
-                f"write interval_s = {longer}, or name more ports",
+                f"write {self._notation.prefix}interval_s{self._notation.sets}{longer}, or name more ports",
             )
 
 
