@@ -434,10 +434,11 @@ class _Checker:
         needed_s = METER_TIME_S * math.ceil(meters / len(usable))
         if needed_s > interval_s:
             longer = next((n for n in INTERVALS_S if n >= needed_s), INTERVALS_S[-1])
+            setting = f"{self._notation.prefix}interval_s{self._notation.sets}{longer}"
             self._complain(
                 ("interval_s",),
                 f"{meters} meters on {len(usable)} port(s) need {needed_s:g} s a cycle",
-                f"write {self._notation.prefix}interval_s{self._notation.sets}{longer}, or name more ports",
+                f"write {setting}, or name more ports",
             )
 
 
