@@ -1,0 +1,105 @@
+"""After each fault: the appliance is well again, and the gap is the one that must be."""
+
+import json
+from typing import Any, NamedTuple
+
+import pytest
+from testinfra.host import Host
+
+from appliance import INTERVAL_S, METERS, STATE, now_s, rows, slots
+
+
+class Fault(NamedTuple):
+    begin_s: float
+    end_s: float
+
+    @property
+    def during(self) -> list[int]:
+        """Slots that began and were read while the fault lasted."""
+        return slots(self.begin_s, self.end_s - INTERVAL_S)
+
+    @property
+    def around(self) -> list[int]:
+        """Slots from well before the fault until well after it."""
+        return slots(self.begin_s - 15, self.end_s + 20)
+
+    def clear(self, recovery_s: float) -> list[int]:
+        """Slots that the fault cannot have touched."""
+        return [
+            slot
+            for slot in self.around
+            if slot < self.begin_s - INTERVAL_S or slot > self.end_s + recovery_s
+        ]
+
+
+@pytest.fixture(scope="module")
+def faults() -> dict[str, Fault]:
+    seen = json.loads((STATE / "faults.json").read_text(encoding="utf-8"))
+    return {name: Fault(times["begin"], times["end"]) for name, times in seen.items()}
+
+
+def stored(host: Host, measurement: str, fault: Fault) -> dict[str, dict[int, dict[str, Any]]]:
+    """Return the points of every meter by slot, from before the fault until after it."""
+    around = fault.around
+    found = rows(
+        host,
+        f"SELECT * FROM {measurement} WHERE time >= {around[0]}s AND time <= {around[-1]}s",
+    )
+    return {meter: {row["time"]: row for row in found if row["meter"] == meter} for meter in METERS}
+
+
+def test_a_killed_collector_misses_only_the_slots_in_which_it_was_dead(
+    host: Host, faults: dict[str, Fault]
+) -> None:
+    fault = faults["collector_killed"]
+    points = stored(host, "meter", fault)
+    for meter in METERS:
+        missing = set(fault.around) - set(points[meter])
+        assert missing.isdisjoint(fault.clear(recovery_s=2 * INTERVAL_S)), meter
+        assert set(points[meter]) <= set(fault.around)
+
+
+def test_nothing_is_missing_after_influxdb_was_down(host: Host, faults: dict[str, Fault]) -> None:
+    fault = faults["influxdb_stopped"]
+    assert len(fault.during) >= 5
+    for measurement in ("meter", "meter_state"):
+        for meter, points in stored(host, measurement, fault).items():
+            assert sorted(points) == fault.around, (measurement, meter)
+
+
+def test_a_meter_whose_adapter_is_gone_is_silent_until_it_is_back(
+    host: Host, faults: dict[str, Fault]
+) -> None:
+    fault = faults["adapter_moved"]
+    check_silence(host, fault, "mainB", {"no_port", "port_failed"})
+    assert host.file("/run/simulated-meters/ttyUSB7").exists
+    assert not host.file("/run/simulated-meters/ttyUSB1").exists
+
+
+def test_a_generator_that_falls_silent_is_silent_and_not_zero(
+    host: Host, faults: dict[str, Fault]
+) -> None:
+    check_silence(host, faults["generator_silent"], "gen", {"no_answer"})
+
+
+def check_silence(host: Host, fault: Fault, silent: str, reasons: set[str]) -> None:
+    points, states = stored(host, "meter", fault), stored(host, "meter_state", fault)
+    assert len(fault.during) >= 3
+    for slot in fault.during:
+        assert slot not in points[silent]
+        assert states[silent][slot]["state"] == 1
+        assert states[silent][slot]["reason"] in reasons
+    for slot in fault.clear(recovery_s=2 * INTERVAL_S):
+        assert slot in points[silent], "a slot is missing that nothing disturbed"
+        assert states[silent][slot]["state"] == 0
+    for meter in METERS:
+        assert sorted(states[meter]) == fault.around, "the state is told in every slot"
+        if meter != silent:
+            assert sorted(points[meter]) == fault.around, "another meter has lost a slot"
+
+
+def test_the_appliance_has_recovered(host: Host) -> None:
+    now = now_s(host)
+    found = rows(host, f"SELECT * FROM meter WHERE time > {int(now) - 15}s")
+    assert {row["meter"] for row in found} == set(METERS)
+    assert host.check_output("systemctl --failed --plain --no-legend") == ""

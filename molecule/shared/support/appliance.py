@@ -1,0 +1,133 @@
+"""The appliance under test, seen from the tests: its database, its screens, its meters."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import requests
+import yaml
+from testinfra.host import Host
+
+ROOT: Final = Path(__file__).parents[3]
+SHARED: Final = ROOT / "molecule" / "shared"
+STATE: Final = ROOT / ".cache" / "house-power-monitor-test"
+"""What the controller keeps about the container: secrets, fingerprint, times of faults."""
+EXPECTED: Final[dict[str, Any]] = yaml.safe_load(
+    (ROOT / "molecule" / "default" / "expected.yml").read_text(encoding="utf-8")
+)
+INTERVAL_S: Final = 5
+METERS: Final[tuple[str, ...]] = tuple(EXPECTED["meters"])
+
+# Runs on the Pi, where InfluxDB listens on loopback only. Passwords are read there from the
+# files of root, so that none is in an argument.
+_ASK_INFLUXDB: Final = """
+import json, sys, urllib.error, urllib.parse, urllib.request
+user, secret, database, statement = sys.argv[1:]
+headers = {}
+if user:
+    import base64
+    password = "wrong"
+    if secret:
+        password = open(f"/etc/house-power-monitor/secrets/{secret}").read().strip()
+    headers["Authorization"] = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+body = urllib.parse.urlencode({"q": statement, "db": database, "epoch": "s"}).encode()
+request = urllib.request.Request("http://127.0.0.1:8086/query", data=body, headers=headers)
+try:
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        status, text = answer.status, answer.read().decode()
+except urllib.error.HTTPError as error:
+    status, text = error.code, error.read().decode()
+print(json.dumps({"status": status, "body": json.loads(text)}))
+"""
+
+
+@dataclass(frozen=True)
+class Account:
+    """An account of InfluxDB; without `secret` it tries a wrong password."""
+
+    user: str
+    secret: str = ""
+
+
+ADMIN: Final = Account("admin", "influxdb_admin_password")
+COLLECTOR: Final = Account("pzem", "influxdb_collector_password")
+GRAFANA: Final = Account("grafana", "influxdb_grafana_password")
+NOBODY: Final = Account("")
+
+
+def influxdb(
+    host: Host, account: Account, statement: str, database: str = "housePower"
+) -> tuple[int, dict[str, Any]]:
+    """Return HTTP status and body of InfluxDB's answer to `statement`."""
+    answer = json.loads(
+        host.check_output(
+            "python3 -c %s %s %s %s %s",
+            _ASK_INFLUXDB,
+            account.user,
+            account.secret,
+            database,
+            statement,
+        )
+    )
+    return answer["status"], answer["body"]
+
+
+def rows(host: Host, statement: str, account: Account = GRAFANA) -> list[dict[str, Any]]:
+    """Return the rows of all series that `statement` selects, tags and columns by name."""
+    status, body = influxdb(host, account, statement)
+    assert status == 200, body
+    result = body["results"][0]
+    assert "error" not in result, result["error"]
+    return [
+        {**series.get("tags", {}), **dict(zip(series["columns"], values, strict=True))}
+        for series in result.get("series", [])
+        for values in series["values"]
+    ]
+
+
+def now_s(host: Host) -> float:
+    """Return the time of the appliance's clock, in s since 1970."""
+    return float(host.check_output("date +%s.%N"))
+
+
+def slots(first_s: float, last_s: float) -> list[int]:
+    """Return the slots of the grid from `first_s` to `last_s`, both included where they are one."""
+    start = int(-(-first_s // INTERVAL_S)) * INTERVAL_S
+    return list(range(start, int(last_s) + 1, INTERVAL_S))
+
+
+@dataclass(frozen=True)
+class Screens:
+    """Grafana through its front door, from outside the appliance."""
+
+    url: str
+
+    def ask(
+        self, path: str, user: str = "", password: str = "", body: object = None
+    ) -> tuple[int, Any]:
+        """Return HTTP status and JSON body (or the text that is none) of one API call."""
+        answer = requests.request(
+            "GET" if body is None else "POST",
+            f"{self.url}{path}",
+            auth=(user, password) if user else None,
+            json=body,
+            timeout=30,
+        )
+        try:
+            return answer.status_code, answer.json()
+        except ValueError:
+            return answer.status_code, answer.text
+
+
+def screens(host: Host) -> Screens:
+    """Return Grafana as a browser of the house reaches it."""
+    address = host.check_output("hostname -I").split()[0]
+    return Screens(f"http://{address}:3000")
+
+
+def secret(name: str) -> str:
+    """Return a secret of the house as the controller keeps it."""
+    return (STATE / "secrets" / name).read_text(encoding="utf-8").strip()
