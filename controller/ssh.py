@@ -132,15 +132,7 @@ class Ssh:
 
     def fingerprint(self) -> str | None:
         """Return the fingerprint of the known host key, None if none is known."""
-        try:
-            listed = subprocess.run(
-                ["ssh-keygen", "-l", "-F", self._host_entry(), "-f", str(self.known_hosts)],
-                check=False,
-                capture_output=True,
-                text=True,
-            )
-        except FileNotFoundError as error:
-            raise ProblemError("ssh-keygen is missing; install openssh-client") from error
+        listed = _ssh_keygen("-l", "-F", self._host_entry(), "-f", str(self.known_hosts))
         keys = [line for line in listed.stdout.splitlines() if not line.startswith("#")]
         found = re.search(r"(\S+) (SHA256:\S+)", keys[0]) if keys else None
         return f"{found[1]} {found[2]}" if found else None
@@ -149,11 +141,7 @@ class Ssh:
         """Forget the known host key; tell whether there was one."""
         if self.fingerprint() is None:
             return False
-        subprocess.run(
-            ["ssh-keygen", "-R", self._host_entry(), "-f", str(self.known_hosts)],
-            check=True,
-            capture_output=True,
-        )
+        _ssh_keygen("-R", self._host_entry(), "-f", str(self.known_hosts))
         self.known_hosts.with_name(f"{self.known_hosts.name}.old").unlink(missing_ok=True)
         return True
 
@@ -236,17 +224,25 @@ def last_line(text: str) -> str:
 def usable_key(candidates: Sequence[Path]) -> Path | None:
     """Return the first private key that opens without a passphrase."""
     for key in candidates:
-        if key.exists() and key.with_name(f"{key.name}.pub").exists():
-            opened = subprocess.run(
-                ["ssh-keygen", "-y", "-P", "", "-f", str(key)], check=False, capture_output=True
-            )
-            if opened.returncode == 0:
-                return key
+        if not (key.exists() and key.with_name(f"{key.name}.pub").exists()):
+            continue
+        if _ssh_keygen("-y", "-P", "", "-f", str(key)).returncode == 0:
+            return key
     return None
 
 
 def make_key(path: Path, comment: str) -> None:
     """Make a key pair without a passphrase."""
-    subprocess.run(
-        ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", str(path)], check=True
-    )
+    made = _ssh_keygen("-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", str(path))
+    if made.returncode != 0:
+        raise ProblemError(f"{path}: no ssh key could be made: {last_line(made.stderr)}")
+
+
+def _ssh_keygen(*words: str) -> subprocess.CompletedProcess[str]:
+    line = ["ssh-keygen", *words]
+    try:
+        return subprocess.run(
+            line, check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True
+        )
+    except FileNotFoundError as error:
+        raise ProblemError("ssh-keygen is missing; install openssh-client") from error

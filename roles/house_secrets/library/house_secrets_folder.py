@@ -7,10 +7,9 @@ import errno
 import json
 import os
 import pwd
-import re
 import stat
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -38,6 +37,11 @@ options:
     type: str
     choices: [read, kept]
     default: read
+  names:
+    description: The secrets' names. Other files in the folder are nobody's business here.
+    type: list
+    elements: str
+    required: true
   secrets:
     description: With C(state=kept), the secrets by name.
     type: dict
@@ -53,6 +57,7 @@ EXAMPLES = r"""
   house_secrets_folder:
     path: ~/.config/house-power-monitor/house
     where: this computer
+    names: [mail_password]
   register: found
   no_log: true
 """
@@ -75,7 +80,6 @@ problem:
 RECORD: Final = ".agreed.json"
 TEMPORARY: Final = ".new-"
 MAX_LENGTH: Final = 256
-_NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 
 
 class ProblemError(Exception):
@@ -85,23 +89,19 @@ class ProblemError(Exception):
 class Folder:
     """A folder of secrets. Nothing is created before `keep`."""
 
-    def __init__(self, path: Path, where: str, *, dry: bool = False) -> None:
+    def __init__(self, path: Path, where: str, names: Sequence[str], *, dry: bool = False) -> None:
         self.path = path
         self.where = where
+        self.names = names
         self.dry = dry
         self.changed = False
 
     def read(self) -> dict[str, str]:
-        """Return all secrets by name."""
+        """Return the secrets that exist, by name."""
         if not self._exists():
             return {}
-        secrets = {}
-        for path in sorted(self.path.iterdir()):
-            if not _NAME.fullmatch(path.name) or not path.is_file():
-                continue
-            if value := self._text(path).strip():
-                secrets[path.name] = self._checked(path, value)
-        return secrets
+        found = {name: self._secret(self.path / name) for name in self.names}
+        return {name: secret for name, secret in found.items() if secret}
 
     def agreed(self) -> dict[str, str]:
         """Return the record; a damaged one is worth as much as none."""
@@ -138,15 +138,15 @@ class Folder:
             )
         return True
 
-    def _text(self, path: Path) -> str:
+    def _secret(self, path: Path) -> str:
         try:
-            return path.read_text(encoding="utf-8")
+            value = path.read_text(encoding="utf-8").strip()
+        except FileNotFoundError:
+            return ""
         except UnicodeDecodeError as error:
             raise ProblemError(
                 f"{path} on {self.where} is not text; write the secret in it"
             ) from error
-
-    def _checked(self, path: Path, value: str) -> str:
         if len(value) > MAX_LENGTH or not value.isprintable():
             raise ProblemError(
                 f"{path} on {self.where} is not one line of at most {MAX_LENGTH} characters; "
@@ -226,6 +226,7 @@ def main() -> None:
         argument_spec={
             "path": {"type": "str", "required": True},
             "where": {"type": "str", "required": True},
+            "names": {"type": "list", "elements": "str", "required": True},
             "state": {"type": "str", "choices": ["read", "kept"], "default": "read"},
             "secrets": {"type": "dict", "default": {}, "no_log": True},
             "agreed": {"type": "dict", "no_log": False},
@@ -233,7 +234,10 @@ def main() -> None:
         supports_check_mode=True,
     )
     folder = Folder(
-        Path(module.params["path"]).expanduser(), module.params["where"], dry=module.check_mode
+        Path(module.params["path"]).expanduser(),
+        module.params["where"],
+        module.params["names"],
+        dry=module.check_mode,
     )
     secrets: dict[str, str] = {}
     agreed: dict[str, str] = {}

@@ -7,10 +7,12 @@ import os
 import stat
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import pytest
 from tests.roles.house_secrets.plugins import load
 
+Folder: TypeAlias = Any  # of a file that is in no package
 store = load("library/house_secrets_folder.py")
 
 
@@ -23,23 +25,27 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "config" / "house"
 
 
+def folder(path: Path, *, dry: bool = False) -> Folder:
+    return store.Folder(path, "this computer", ["one", "two"], dry=dry)
+
+
 def kept(path: Path, secrets: Mapping[str, str], *, dry: bool = False) -> bool:
     """Keep the secrets and tell whether that changed anything."""
-    folder = store.Folder(path, "this computer", dry=dry)
-    folder.keep(secrets, {"a": "1"})
-    return bool(folder.changed)
+    where_it_is_kept = folder(path, dry=dry)
+    where_it_is_kept.keep(secrets, {"a": "1"})
+    return bool(where_it_is_kept.changed)
 
 
 def test_nothing_is_there_and_reading_leaves_it_so(path: Path) -> None:
-    folder = store.Folder(path, "this computer")
-    assert (folder.read(), folder.agreed(), folder.changed) == ({}, {}, False)
+    empty = folder(path)
+    assert (empty.read(), empty.agreed(), empty.changed) == ({}, {}, False)
     assert not path.parent.exists()
 
 
 def test_what_is_kept_is_found_again(path: Path) -> None:
     assert kept(path, {"one": "päss {{ word }}", "two": "b"})
-    assert store.Folder(path, "").read() == {"one": "päss {{ word }}", "two": "b"}
-    assert store.Folder(path, "").agreed() == {"a": "1"}
+    assert folder(path).read() == {"one": "päss {{ word }}", "two": "b"}
+    assert folder(path).agreed() == {"a": "1"}
 
 
 def test_only_the_owner_can_read_whatever_the_umask(path: Path) -> None:
@@ -63,15 +69,15 @@ def test_what_is_replaced_stays_beside_it(path: Path) -> None:
     kept(path, {"one": "a"})
     kept(path, {"one": "b"})
     assert (path / "one.previous").read_text() == "a\n"
-    assert store.Folder(path, "").read() == {"one": "b"}
+    assert folder(path).read() == {"one": "b"}
 
 
 def test_what_is_not_named_stays(path: Path) -> None:
     kept(path, {"one": "a"})
-    (path / "notes.txt").write_text("mine")
+    (path / "notes").write_text("mine\nalone")
     kept(path, {"two": "b"})
-    assert store.Folder(path, "").read() == {"one": "a", "two": "b"}
-    assert (path / "notes.txt").read_text() == "mine"
+    assert folder(path).read() == {"one": "a", "two": "b"}
+    assert (path / "notes").read_text() == "mine\nalone"
 
 
 def test_open_modes_are_mended(path: Path) -> None:
@@ -91,13 +97,13 @@ def test_check_mode_leaves_everything(path: Path, exists: bool) -> None:
     assert kept(path, {"one": "b", "two": "c"}, dry=True)
     assert sorted(path.parent.rglob("*")) == before
     assert not exists or mode(path) == 0o755
-    assert store.Folder(path, "").read() == ({"one": "a"} if exists else {})
+    assert folder(path).read() == ({"one": "a"} if exists else {})
 
 
 def test_an_empty_file_counts_as_none(path: Path) -> None:
     kept(path, {"one": "a", "two": "b"})
     (path / "one").write_text("")
-    assert store.Folder(path, "").read() == {"two": "b"}
+    assert folder(path).read() == {"two": "b"}
 
 
 def test_a_full_disk_leaves_the_old_secret_and_no_litter(
@@ -113,9 +119,9 @@ def test_a_full_disk_leaves_the_old_secret_and_no_litter(
     with pytest.raises(OSError, match="No space") as caught:
         kept(path, {"one": "b"})
     monkeypatch.undo()
-    assert "the disk is full" in store.explain(caught.value, store.Folder(path, "this computer"))
+    assert "the disk is full" in store.explain(caught.value, folder(path))
     assert sorted(path.iterdir()) == before
-    assert store.Folder(path, "").read() == {"one": "a"}
+    assert folder(path).read() == {"one": "a"}
 
 
 def test_the_litter_of_an_interrupted_run_is_cleared(path: Path) -> None:
@@ -129,7 +135,7 @@ def test_a_damaged_record_is_none(path: Path) -> None:
     kept(path, {"one": "a"})
     for damage in ("", "[1]", "{"):
         (path / store.RECORD).write_text(damage)
-        assert store.Folder(path, "").agreed() == {}
+        assert folder(path).agreed() == {}
 
 
 @pytest.mark.parametrize(
@@ -145,7 +151,7 @@ def test_a_file_that_is_no_secret_is_refused(path: Path, content: bytes, says: s
     kept(path, {"one": "a"})
     (path / "one").write_bytes(content)
     with pytest.raises(store.ProblemError, match=says) as caught:
-        store.Folder(path, "this computer").read()
+        folder(path).read()
     assert "x" * 9 not in str(caught.value)  # a message is no place for a secret
     assert "\n" not in str(caught.value)
 
@@ -154,11 +160,11 @@ def test_a_file_in_the_folders_place_is_refused(path: Path) -> None:
     path.parent.mkdir()
     path.write_text("")
     with pytest.raises(store.ProblemError, match="is not a folder; move it out of the way"):
-        store.Folder(path, "this computer").read()
+        folder(path).read()
 
 
 def test_a_folder_of_somebody_else_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kept(path, {"one": "a"})
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
     with pytest.raises(store.ProblemError, match=r"sudo chown -R .* .*house"):
-        store.Folder(path, "this computer").read()
+        folder(path).read()

@@ -1,0 +1,26 @@
+"""`python -m controller COMMAND …`: what ./appliance hands over to."""
+
+from __future__ import annotations
+
+import sys
+
+from controller import provision
+from controller.messages import ProblemError, complain
+
+COMMANDS = {"provision": provision.main}
+
+
+def main(argv: list[str]) -> int:
+    """Run one command and return its exit code."""
+    try:
+        return COMMANDS[argv[0]](argv[1:])
+    except ProblemError as error:
+        complain(error.lines)
+        return error.code
+    except KeyboardInterrupt:
+        complain(["interrupted"])
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
