@@ -8,7 +8,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PYTHON = ["collector/src", "collector/tests", "tests", "benchmarks", "conftest.py"]
+PYTHON = [
+    "collector/src",
+    "collector/tests",
+    "controller",
+    "playbooks",
+    "roles",
+    "molecule",
+    "tests",
+    "benchmarks",
+    "conftest.py",
+]
 
 
 def tracked_files() -> list[Path]:
@@ -39,6 +49,9 @@ def shell_scripts() -> list[str]:
         pytest.param(["ruff", "format", "--check", *PYTHON], id="ruff-format"),
         pytest.param(["mypy", *PYTHON], id="mypy"),
         pytest.param(["yamllint", "--strict", "."], id="yamllint"),
+        pytest.param(
+            ["ansible-lint", "--profile", "production", "--strict", "--offline"], id="ansible-lint"
+        ),
         pytest.param(["shellcheck", *shell_scripts()], id="shellcheck"),
     ],
 )
