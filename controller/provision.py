@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import shutil
@@ -148,6 +149,8 @@ def _provision(host: Host, house: House, args: argparse.Namespace) -> int:
         words = [word for pair in args.extra_vars for word in ("--extra-vars", pair)]
         if args.check:
             words.append("--check")
+        else:
+            words += ["--extra-vars", json.dumps({"appliance_screens_file": str(folder.screens)})]
         code = ansible.play(
             "provision.yml",
             ansible.inventory(scratch, name, variables),
