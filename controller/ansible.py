@@ -24,7 +24,8 @@ def inventory(folder: Path, name: str, variables: Mapping[str, str | int]) -> Pa
 
     Whatever else is in the owner's hosts.yml, it cannot be touched.
     """
-    hosts = {"house": {"hosts": {name: {"ansible_python_interpreter": PYTHON, **variables}}}}
+    common = {"ansible_python_interpreter": PYTHON, "ansible_remote_tmp": "/tmp"}  # noqa: S108
+    hosts = {"house": {"hosts": {name: {**common, **variables}}}}
     path = folder / "hosts.json"
     path.write_text(json.dumps(hosts), encoding="utf-8")
     if (ROOT / HOUSE_FILE).exists():
@@ -64,6 +65,7 @@ def play(
         **os.environ,
         "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
         "ANSIBLE_HOME": str(hosts.with_name("ansible")),
+        "ANSIBLE_SSH_CONTROL_PATH_DIR": str(hosts.with_name("cp")),
     }
     if verbose:
         line.append(f"-{'v' * verbose}")

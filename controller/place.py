@@ -24,6 +24,11 @@ class HouseFolder:
         self.log = self.path / "provision.log"
         self.screens = self.path / "screens.txt"
 
+    def __str__(self) -> str:
+        if self.path.is_relative_to(Path.home()):
+            return f"~/{self.path.relative_to(Path.home())}"
+        return str(self.path)
+
     def make(self) -> None:
         """Make it, for its owner's eyes only."""
         try:

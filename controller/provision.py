@@ -194,7 +194,7 @@ def _explain(host: Host, house: House, folder: HouseFolder, *, check: bool) -> N
     tell(f"  - set up: {', '.join(extras)}")
     tell("  - installed: the collector (pzem), InfluxDB, which keeps the readings, and Grafana,")
     tell("    which shows them; readings that are there already stay")
-    tell(f"  - passwords are made where there are none, and kept on the Pi and in {folder.path}")
+    tell(f"  - passwords are made where there are none, and kept on the Pi and in {folder}")
     ending = "asks whether to restart" if is_local(host) else "restarts once"
     tell(f"  - the Pi {ending} at the end, if anything waits for that")
     if not check:

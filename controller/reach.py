@@ -108,7 +108,7 @@ def over_ssh(
         pi.run("true")
     except PasswordNeededError:
         _tell_first_contact(pi, known)
-        _log_in_with_password(pi, password)
+        _log_in_with_password(pi, password, keep=keep)
         if keep:
             _install_key(pi, own_key)
     else:
@@ -121,7 +121,7 @@ def _tell_first_contact(pi: Ssh, known: str | None) -> None:
         tell(f"First contact with {pi.address}; from now on it has to show this key: {fingerprint}")
 
 
-def _log_in_with_password(pi: Ssh, password: str | None) -> None:
+def _log_in_with_password(pi: Ssh, password: str | None, *, keep: bool) -> None:
     def works(candidate: str) -> bool:
         pi.password = candidate
         try:
@@ -139,7 +139,7 @@ def _log_in_with_password(pi: Ssh, password: str | None) -> None:
             raise ProblemError(wrong)
         return
     terminal.ask_password(
-        f"Password of {pi.target} (asked once; then a key is used): ",
+        f"Password of {pi.target}{' (only this once: then a key is used)' if keep else ''}: ",
         works,
         wrong,
         f"{pi.target} asks for a password and there is no terminal to ask at; "

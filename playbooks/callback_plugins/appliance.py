@@ -57,6 +57,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc] # Ansible ships no typ
         self._started = time.monotonic()
         self._step: str | None = None
         self._step_started = 0.0
+        self._told: set[str] = set()
         self._changed = 0
         self._changed_in_step = 0
         self._check = False
@@ -152,19 +153,26 @@ class CallbackModule(CallbackBase):  # type: ignore[misc] # Ansible ships no typ
         if self._step is None:
             return
         changed = f"  ({self._count(self._changed_in_step)})" if self._changed_in_step else ""
-        self._print(f"{self._clock()}  {self._step}{changed}")
+        if changed or self._step not in self._told:
+            self._print(f"{self._clock()}  {self._step}{changed}")
+        self._told.add(self._step)
         self._step = None
 
     def _notes(self, result: Mapping[str, Any]) -> None:
         for warning in result.get("warnings") or ():
-            self._print(f"         note: {one_line(str(warning))}")
+            if self._check:  # mostly about what does not exist because nothing was changed
+                self._to_log(f"warning: {warning}")
+            else:
+                self._print(f"         note: {one_line(str(warning))}")
 
     def _say(self, message: object) -> None:
         """Print what a playbook tells people. It is not logged: it may hold a password."""
-        lines = message if isinstance(message, list) else str(message or "").splitlines()
-        self._end_step()
-        for line in lines:
-            self._print(str(line), log=False)
+        if isinstance(message, list):
+            self._end_step()
+            for line in message:
+                self._print(str(line), log=False)
+        elif message:
+            self._print(f"         {one_line(str(message))}", log=False)
 
     def _fail(self, host: str, what: str) -> None:
         step, self._step = self._step, None

@@ -48,9 +48,14 @@ COLUMNS: Final[Mapping[str, tuple[str, float, int]]] = {
 """Field: title, factor, digits after the point."""
 
 
-_NEWEST: Final = "WHERE time > now() - 1d GROUP BY meter ORDER BY time DESC LIMIT 1"
-NEWEST_VALUES: Final = " ".join(("SELECT", ", ".join(COLUMNS), "FROM meter", _NEWEST))
-NEWEST_STATES: Final = " ".join(("SELECT state, reason FROM meter_state", _NEWEST))
+NEWEST_VALUES: Final = (
+    "SELECT volts, amps, watts, power_factor, energy_wh FROM meter "
+    "WHERE time > now() - 1d GROUP BY meter ORDER BY time DESC LIMIT 1"
+)
+NEWEST_STATES: Final = (
+    "SELECT state, reason FROM meter_state "
+    "WHERE time > now() - 1d GROUP BY meter ORDER BY time DESC LIMIT 1"
+)
 
 
 class CannotTellError(Exception):
