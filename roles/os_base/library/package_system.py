@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 from ansible.module_utils.basic import AnsibleModule
@@ -49,11 +50,12 @@ def complete(run: Run, timeout_s: int, *, check_mode: bool) -> tuple[bool, str]:
     if check_mode:  # apt-get check would rebuild its caches
         return bool(interrupted), interrupted
     apt_get = ["apt-get", f"--option=DPkg::Lock::Timeout={timeout_s}"]
-    code, _, said = run([*apt_get, "check"])
+    code, out, said = run([*apt_get, "check"])
     if "Could not get lock" in said or "Unable to acquire the dpkg" in said:
+        holder = re.search(r"held by (process \d+ \([^)]*\))", out + said)
         raise PackageError(
-            f"Another program has been installing packages for {timeout_s} s: wait for its end and "
-            f"start again. {_first_error(said)}"
+            f"Another program ({holder[1] if holder else 'apt does not say which'}) has been "
+            f"installing packages for {timeout_s} s: wait for its end and start again."
         )
     # Once more: what another program was doing when asked the first time is done by now.
     _, interrupted, _ = run(["dpkg", "--audit"])
