@@ -13,7 +13,6 @@ import argparse
 import base64
 import configparser
 import hashlib
-import importlib
 import json
 import os
 import re
@@ -29,7 +28,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
 
-yaml: Any = importlib.import_module("yaml")  # Debian's python3-yaml
+import yaml  # Debian's python3-yaml
 
 VERSION: Final = "12.4.0+standin1"
 UNIT_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
