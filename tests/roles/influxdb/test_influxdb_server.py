@@ -59,9 +59,9 @@ class House:
             ],
         }
 
-    def declare(self, *, check_mode: bool = False, **params: Any) -> dict[str, Any]:
+    def declare(self, *, check_mode: bool = False, **params: object) -> dict[str, Any]:
         """Run the module with other parameters than usual; no secret may be in its result."""
-        used = {**self.params, **params}
+        used: dict[str, Any] = {**self.params, **params}
         result = self.module.run(used, check_mode=check_mode)
         assert isinstance(result, dict)
         secrets = [used["admin_password"], *(account["password"] for account in used["accounts"])]
@@ -182,7 +182,7 @@ def test_check_mode_needs_no_server(house: House) -> None:
 
 def test_check_mode_tells_every_change_that_a_run_then_makes(declared: House) -> None:
     declared.ask("DROP USER pzem")
-    wanted = {
+    wanted: dict[str, Any] = {
         "admin_password": "admin-2",
         "accounts": [
             {"name": "pzem", "password": "pzem-2", "privilege": "read"},
