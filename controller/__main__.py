@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 
-from controller import provision
+from controller import collector, login, provision
 from controller.messages import ProblemError, complain
 
-COMMANDS = {"provision": provision.main}
+COMMANDS = {"password": login.main, "provision": provision.main, "pzem": collector.main}
 
 
 def main(argv: list[str]) -> int:

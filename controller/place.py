@@ -62,6 +62,20 @@ class HouseFolder:
         except (OSError, UnicodeDecodeError) as error:
             raise ProblemError(f"{self.path / name} cannot be read: {error}") from error
 
+    def where_screens_are(self) -> list[str]:
+        """Return the addresses of the screens, as the last run has found them."""
+        try:
+            return self.screens.read_text(encoding="utf-8").split()
+        except OSError:
+            return []
+
+    def others(self) -> list[str]:
+        """Return the names of all houses that this computer knows."""
+        try:
+            return sorted(path.name for path in self.path.parent.iterdir() if path.is_dir())
+        except OSError:
+            return []
+
 
 @contextmanager
 def passing_folder() -> Iterator[Path]:

@@ -142,7 +142,7 @@ def _provision(host: Host, house: House, args: argparse.Namespace) -> int:
             pi = reach.over_ssh(
                 host, folder, scratch, keep=keep, new_card=args.new_card, password=given
             )
-            become_password = reach.root_password(pi, given, likely=pi.password)
+            become_password = reach.root_password(pi, given, likely=pi.typed)
             connection_password = pi.password
             name, variables = _inventory_name(host), reach.for_ansible(pi)
         log = folder.new_log() if keep and not args.verbose else None

@@ -109,6 +109,7 @@ def over_ssh(
     except PasswordNeededError:
         _tell_first_contact(pi, known)
         _log_in_with_password(pi, password, keep=keep)
+        pi.typed = pi.password
         if keep:
             _install_key(pi, own_key)
     else:

@@ -65,6 +65,9 @@ class Ssh:
         self.known_hosts = known_hosts
         self.keys = list(keys)
         self.password: str | None = None
+        """What to log in with; None where a key does it."""
+        self.typed: str | None = None
+        """The user's password, if it was asked for; sudo may want the same."""
 
     @property
     def target(self) -> str:
