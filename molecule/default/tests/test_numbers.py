@@ -21,7 +21,7 @@ Readings = Mapping[int, Mapping[str, Any]]
 def minute(host: Host) -> list[int]:
     """Return the slots of a minute that nothing disturbed, the last of them closed."""
     begin = now_s(host)
-    host.check_output("sleep %s", WATCHED_S + 8)
+    host.check_output("sleep %s", str(WATCHED_S + 8))
     return slots(begin + INTERVAL_S, begin + INTERVAL_S + WATCHED_S)
 
 
