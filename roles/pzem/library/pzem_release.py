@@ -184,7 +184,10 @@ def explain(stderr: str, wheels_dir: Path | None = None) -> str:
 
 def _execute(command: Sequence[str | Path]) -> subprocess.CompletedProcess[str]:
     """Run `command`; it inherits the lock, and holds it even if this process is killed."""
-    return subprocess.run(command, check=False, capture_output=True, text=True, close_fds=False)
+    mine = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    return subprocess.run(
+        command, check=False, capture_output=True, text=True, env=mine, close_fds=False
+    )
 
 
 def _run(command: Sequence[str | Path], otherwise: str) -> str:

@@ -11,6 +11,7 @@ import shutil
 import sys
 import tempfile
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,7 +98,7 @@ def given(path: Path) -> Wheel:
             damaged = archive.testzip()
     except OSError as error:
         raise WheelError(f"{path} cannot be read: {error.strerror}; mend pzem_wheel") from error
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, zlib.error) as error:
         raise WheelError(f"{path} is damaged ({error}); build or copy it again") from error
     if damaged:
         raise WheelError(f"{path} is damaged ({damaged}); build or copy it again")
