@@ -10,32 +10,36 @@ from appliance import INTERVAL_S, METERS, STATE, now_s, rows, slots
 
 
 class Fault(NamedTuple):
-    begin_s: float
-    end_s: float
+    """When a fault was caused and ended, in s since 1970: before and after each order."""
+
+    causing_s: float
+    caused_s: float
+    ending_s: float
+    ended_s: float
 
     @property
     def during(self) -> list[int]:
         """Slots that began and were read while the fault lasted."""
-        return slots(self.begin_s, self.end_s - INTERVAL_S)
+        return slots(self.caused_s, self.ending_s - INTERVAL_S)
 
     @property
     def around(self) -> list[int]:
         """Slots from well before the fault until well after it."""
-        return slots(self.begin_s - 15, self.end_s + 20)
+        return slots(self.causing_s - 15, self.ended_s + 20)
 
     def clear(self, recovery_s: float) -> list[int]:
         """Slots that the fault cannot have touched."""
         return [
             slot
             for slot in self.around
-            if slot < self.begin_s - INTERVAL_S or slot > self.end_s + recovery_s
+            if slot < self.causing_s - INTERVAL_S or slot > self.ended_s + recovery_s
         ]
 
 
 @pytest.fixture(scope="module")
 def faults() -> dict[str, Fault]:
     seen = json.loads((STATE / "faults.json").read_text(encoding="utf-8"))
-    return {name: Fault(times["begin"], times["end"]) for name, times in seen.items()}
+    return {name: Fault(*times) for name, times in seen.items()}
 
 
 def stored(host: Host, measurement: str, fault: Fault) -> dict[str, dict[int, dict[str, Any]]]:
