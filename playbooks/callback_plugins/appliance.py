@@ -98,7 +98,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc] # Ansible ships no typ
         self._to_log(f"failed: {self._dump_results(result.result)}")
         if not ignore_errors and not _is_rescued(result.task):
             self._notes(result.result)
-            self._fail(result.host.get_name(), reason(result.task, result.result))
+            self._fail(result.host.get_name(), reason(result.task, result.result, cause(result)))
 
     def v2_runner_on_unreachable(self, result: CallbackTaskResult) -> None:
         """Print that the Pi has gone."""
@@ -193,7 +193,15 @@ class CallbackModule(CallbackBase):  # type: ignore[misc] # Ansible ships no typ
         self._display.display(text, log_only=True)
 
 
-def reason(task: Task, result: Mapping[str, Any]) -> str:
+def cause(result: CallbackTaskResult) -> str:
+    """Return the innermost error that Ansible knows of, such as the system's own word."""
+    event = getattr(getattr(result, "exception", None), "event", None)
+    while (inner := getattr(getattr(event, "chain", None), "event", None)) is not None:
+        event = inner
+    return str(getattr(event, "msg", ""))
+
+
+def reason(task: Task, result: Mapping[str, Any], cause: str = "") -> str:
     """Return why a task failed, on one line, with what mends it where that is known."""
     if items := result.get("results"):
         result = next((item for item in items if item.get("failed")), result)
@@ -201,10 +209,12 @@ def reason(task: Task, result: Mapping[str, Any]) -> str:
     if errors := result.get("argument_errors"):
         message = "; ".join(map(str, errors))
     elif "non-zero return code" in message or not message:
-        said = (result.get("stderr") or result.get("stdout") or message).strip()
-        message = said.splitlines()[-1] if said else "it failed without a word"
+        said = str(result.get("stderr") or result.get("stdout") or "").strip()
+        message = said.splitlines()[-1] if said else f"failed silently, code {result.get('rc')}"
     message = one_line(message)
-    everything = " ".join(str(result.get(key, "")) for key in ("msg", "stderr", "exception"))
+    if cause.rstrip(".") not in message:
+        message = f"{message.rstrip('.')}: {one_line(cause)}"
+    everything = " ".join([message, *(str(result.get(key, "")) for key in ("msg", "stderr"))])
     for words, remedy in REMEDIES.items():
         if words in everything:
             message = f"{message.rstrip('.')}; {remedy}"
