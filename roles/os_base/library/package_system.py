@@ -50,12 +50,14 @@ def complete(run: Run, timeout_s: int, *, check_mode: bool) -> tuple[bool, str]:
     if check_mode:  # apt-get check would rebuild its caches
         return bool(interrupted), interrupted
     apt_get = ["apt-get", f"--option=DPkg::Lock::Timeout={timeout_s}"]
-    code, out, said = run([*apt_get, "check"])
-    if "Could not get lock" in said or "Unable to acquire the dpkg" in said:
-        holder = re.search(r"held by (process \d+ \([^)]*\))", out + said)
+    code, _, said = run([*apt_get, "check"])
+    if "Could not get lock" in said or "Unable to acquire" in said:
+        # Only where it need not wait does apt say who is in the way.
+        _, _, said = run(["apt-get", "check"])
+        holder = re.search(r"held by (process \d+ \([^)]*\))", said)
         raise PackageError(
-            f"Another program ({holder[1] if holder else 'apt does not say which'}) has been "
-            f"installing packages for {timeout_s} s: wait for its end and start again."
+            f"Another program{f', {holder[1]},' if holder else ''} has been installing packages "
+            f"for {timeout_s} s: wait for its end and start again."
         )
     # Once more: what another program was doing when asked the first time is done by now.
     _, interrupted, _ = run(["dpkg", "--audit"])
