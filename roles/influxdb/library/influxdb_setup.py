@@ -493,6 +493,7 @@ class Setup:
         place = f"RETENTION POLICY {name(wanted.name)} ON {name(database)}"
         default = " DEFAULT" if wanted.default else ""
         line = f"retention policy {wanted.name} keeps {wanted.span()}"
+        line += " and is the default one" if wanted.default else ""
         if found is None:
             self.change(f"CREATE {place} {wanted.clause(create=True)}{default}", line)
         elif not found.satisfies(wanted):

@@ -332,9 +332,16 @@ def test_a_policy_is_made_longer(declared: House) -> None:
     declared.store("raw")
     wanted = [{"name": "raw", "duration": "2080w", "shard_duration": "8w", "default": True}]
     changes = declared.declare(retention_policies=wanted)["changes"]
-    assert changes == ["retention policy raw keeps 2080w"]
+    assert changes == ["retention policy raw keeps 2080w and is the default one"]
     assert declared.policies()["raw"] == ("349440h0m0s", "1344h0m0s", True)
     assert declared.kept("raw")
+
+
+def test_the_default_policy_becomes_it_again(declared: House) -> None:
+    declared.ask("ALTER RETENTION POLICY m1 ON housePower DEFAULT")
+    assert declared.declare()["changes"] == ["retention policy raw keeps 104w and is the default one"]
+    assert declared.policies()["raw"] == ("17472h0m0s", "672h0m0s", True)
+    assert declared.declare()["changes"] == []
 
 
 @pytest.mark.parametrize("check_mode", [True, False])
