@@ -60,12 +60,12 @@ class BootFile:
         """Remove what an interrupted change left behind; True if there was something."""
         removed = False
         for path in (self.unfinished, _unfinished(_copy(self.path))):
+            if not path.exists():  # or a partition that is read-only by choice would complain
+                continue
             try:
                 path.unlink()
-            except FileNotFoundError:
-                continue
             except OSError as error:
-                raise BootFileError(_explain(error, path)) from error
+                raise BootFileError(_explain(error, self.path)) from error
             removed = True
         return removed
 

@@ -92,6 +92,17 @@ def test_what_an_interruption_left_behind_is_removed(boot_file: ModuleType, boot
     assert [left.name for left in boot.iterdir()] == ["config.txt"]
 
 
+def test_a_read_only_partition_is_no_fault_where_nothing_has_to_change(
+    boot_file: ModuleType, boot: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(os, "unlink", refuse)
+    (boot / "config.txt").write_bytes(b"old\n")
+    assert not boot_file.BootFile.read(boot / "config.txt").remove_leftovers()
+
+
 def test_no_mode_and_no_owner_is_set(
     boot_file: ModuleType, boot: Path, reboot_flag: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
