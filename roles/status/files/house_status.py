@@ -115,8 +115,18 @@ class Appliance:
             problems.append(f"InfluxDB does not answer ({error}); see: journalctl -u influxdb")
         now_s = time.time()
         if not problems and not any(meter.is_current(now_s, self.interval_s) for meter in meters):
-            problems.append("no reading has come in lately; see: journalctl -u pzem")
+            problems.append(self._why_nothing_comes())
         return Status(now_s, problems, meters)
+
+    def _why_nothing_comes(self) -> str:
+        line = ["timedatectl", "show", "--property=NTPSynchronized", "--value"]
+        synchronised = subprocess.run(line, check=False, capture_output=True, text=True)
+        if synchronised.stdout.strip() == "no":
+            return (
+                "no reading has come in lately: the clock is not set yet, and before that nothing "
+                "is stored; has the Pi an internet connection? See: timedatectl"
+            )
+        return "no reading has come in lately; see: journalctl -u pzem"
 
     def _units(self) -> list[str]:
         problems = []
@@ -292,7 +302,9 @@ def hints(status: Status, interval_s: float) -> list[str]:
     ]  # fmt: skip
     lines = []
     for meter in silent:
-        if meter.settings.get("supply") == "generator":
+        if meter.reason == "no_port":
+            lines.append(f"{meter.label}: its USB adapter is not plugged in.")
+        elif meter.settings.get("supply") == "generator":
             lines.append(f"{meter.label} is silent, as it is while its generator stands still.")
         else:
             lines.append(
