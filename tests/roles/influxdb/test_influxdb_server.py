@@ -339,7 +339,8 @@ def test_a_policy_is_made_longer(declared: House) -> None:
 
 def test_the_default_policy_becomes_it_again(declared: House) -> None:
     declared.ask("ALTER RETENTION POLICY m1 ON housePower DEFAULT")
-    assert declared.declare()["changes"] == ["retention policy raw keeps 104w and is the default one"]
+    changes = declared.declare()["changes"]
+    assert changes == ["retention policy raw keeps 104w and is the default one"]
     assert declared.policies()["raw"] == ("17472h0m0s", "672h0m0s", True)
     assert declared.declare()["changes"] == []
 
