@@ -264,11 +264,11 @@ class Handler(BaseHTTPRequestHandler):
         return {"message": "User password updated"}
 
     def datasources(self) -> Json:
-        self.administrator()
+        self.caller()
         return [{**source, "secureJsonData": None} for source in self.settings.datasources]
 
     def datasource(self, uid: str) -> Json:
-        self.administrator()
+        self.caller()
         return {**self.source(uid), "secureJsonData": None}
 
     def datasource_health(self, uid: str) -> Json:

@@ -16,7 +16,7 @@ SHARED: Final = ROOT / "molecule" / "shared"
 STATE: Final = ROOT / ".cache" / "house-power-monitor-test"
 """What the controller keeps about the container: secrets, fingerprint, times of faults."""
 EXPECTED: Final[dict[str, Any]] = yaml.safe_load(
-    (ROOT / "molecule" / "default" / "expected.yml").read_text(encoding="utf-8")
+    (ROOT / "molecule" / "default" / "tests" / "expected.yml").read_text(encoding="utf-8")
 )
 INTERVAL_S: Final = 5
 METERS: Final[tuple[str, ...]] = tuple(EXPECTED["meters"])
