@@ -34,6 +34,7 @@ case $1 in scan | read | set-address | reset-energy | alarm-threshold)
     esac
 esac
 case $1 in --property=*) ;; *) set -- -- /usr/local/bin/pzem "$@" ;; esac
+export SYSTEMD_TINT_BACKGROUND=0 SYSTEMD_ADJUST_TERMINAL_TITLE=0 # it is no other machine
 exec systemd-run --quiet --collect --wait @MODE@ --service-type=exec \\
     --description='pzem, started by hand' --property=User=pzem \\
     --property=SupplementaryGroups=dialout "$@"
@@ -57,7 +58,7 @@ def main(argv: Sequence[str]) -> int:
             return _run(shell_words(argv[1:], tty=tty, ask=tty))
         pi = reach.over_ssh(host, folder, scratch, keep=True, new_card=False)
         words = shlex.join(shell_words(argv[1:], tty=tty, ask=tty))
-        return _run(pi.command(words, tty=tty))
+        return _run(pi.command(words, tty=tty, quiet=True))
 
 
 def shell_words(arguments: Sequence[str], *, tty: bool, ask: bool) -> list[str]:

@@ -97,9 +97,11 @@ class Ssh:
         usual = [Path.home() / ".ssh" / name for name in DEFAULT_KEYS]
         return [*self.keys, *filter(Path.exists, usual)] if self.keys else []
 
-    def command(self, *words: str, tty: bool = False) -> list[str]:
+    def command(self, *words: str, tty: bool = False, quiet: bool = False) -> list[str]:
         """Return the command line that runs `words` on the Pi."""
         line = ["ssh", *self.options()]
+        if quiet:
+            line += ["-o", "LogLevel=ERROR"]
         if self.port:
             line += ["-p", str(self.port)]
         if self.user:

@@ -117,7 +117,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc] # Ansible ships no typ
         self._end_step()
         took = duration(time.monotonic() - self._started)
         how = "Stopped after" if stats.failures or stats.dark else "Done in"
-        self._print(f"{how} {took}; {self._count(self._changed)}.")
+        self._print(f"\n{how} {took}; {self._count(self._changed)}.")
 
     def _task_starts(self, task: Task) -> None:
         step = self._title(task)
@@ -178,7 +178,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc] # Ansible ships no typ
         step, self._step = self._step, None
         if step is not None:
             self._print(f"{self._clock()}  {step}  FAILED")
-        self._print(f"\n{host}: {what}\n", color="red")
+        self._print(f"\n{host}: {what}", color="red")
 
     def _print(self, text: str, *, color: str | None = None, log: bool = True) -> None:
         self._transient("")

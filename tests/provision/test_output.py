@@ -68,7 +68,7 @@ def test_a_good_run_is_a_line_for_each_part_and_one_at_the_end(tmp_path: Path) -
 """,
     )
     assert code == 0, printed
-    lines = printed.splitlines()
+    lines = [line for line in printed.splitlines() if line]
     assert re.fullmatch(r"   0:00  Look around  \(1 changed\)", lines[0]), printed
     assert lines[1:3] == ["first line", "  password  x7k3-rgqt"]
     assert re.fullmatch(r"Done in \d+ s; 1 changed\.", lines[3])
