@@ -9,8 +9,8 @@ from appliance import SHARED, STATE
 
 def test_check_mode_changed_no_file_of_the_bare_host(host: Host) -> None:
     script = (SHARED / "fingerprint.sh").read_text(encoding="utf-8")
-    before = set((STATE / "fingerprint").read_text(encoding="utf-8").splitlines())
-    after = set(host.check_output(script).splitlines())
+    before = set((STATE / "fingerprint").read_text(encoding="utf-8").split("\n")) - {""}
+    after = set(host.check_output(script).split("\n")) - {""}
     assert sorted(before ^ after) == []
 
 
