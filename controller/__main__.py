@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 from controller import collector, login, provision
@@ -12,6 +13,8 @@ COMMANDS = {"password": login.main, "provision": provision.main, "pzem": collect
 
 def main(argv: list[str]) -> int:
     """Run one command and return its exit code."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _end)
     try:
         return COMMANDS[argv[0]](argv[1:])
     except ProblemError as error:
@@ -20,6 +23,11 @@ def main(argv: list[str]) -> int:
     except KeyboardInterrupt:
         complain(["interrupted"])
         return 130
+
+
+def _end(number: int, _: object) -> None:
+    """End in order, so that nothing is left behind."""
+    sys.exit(128 + number)
 
 
 if __name__ == "__main__":

@@ -79,6 +79,10 @@ def play(
             break
         except KeyboardInterrupt:  # Ansible got it too, and has to clear up
             continue
+        except SystemExit:
+            running.terminate()
+            running.wait()
+            raise
     stopped.set()
     return INTERRUPTED if code in (99, -2, INTERRUPTED) else code
 

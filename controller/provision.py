@@ -223,6 +223,7 @@ def _confirm_this_computer(*, any_computer: bool) -> None:
 
 def _conclude(host: Host, code: int, log: Path | None) -> None:
     if code == ansible.INTERRUPTED:
+        tell()
         raise ProblemError("interrupted; the same command again goes on from there", code=code)
     if code != 0:
         details = "the same command with -v shows all of it"

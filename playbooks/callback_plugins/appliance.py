@@ -40,8 +40,16 @@ REMEDIES: Final[Mapping[str, str]] = {
         "the card does not let itself be written any more: restart the Pi, and replace the card "
         "if that does not help"
     ),
-    "Temporary failure resolving": "the Pi has no internet: mend that and run the same again",
-    "Could not resolve": "the Pi has no internet: mend that and run the same again",
+    **dict.fromkeys(
+        (
+            "Could not resolve",
+            "Name or service not known",
+            "Network is unreachable",
+            "Temporary failure in name resolution",
+            "Temporary failure resolving",
+        ),
+        "is the internet reachable from the Pi? Then run the same command again",
+    ),
 }
 
 
@@ -61,6 +69,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc] # Ansible ships no typ
         self._changed = 0
         self._changed_in_step = 0
         self._check = False
+        self._failed = False
         self._live = sys.stdout.isatty()
         self._titles: dict[str, str] = {}
 
@@ -121,6 +130,9 @@ class CallbackModule(CallbackBase):  # type: ignore[misc] # Ansible ships no typ
 
     def _task_starts(self, task: Task) -> None:
         step = self._title(task)
+        if self._failed:  # what still runs clears up
+            self._to_log(f"{step}: {task.get_name()}")
+            return
         if step != self._step:
             self._end_step()
             self._step, self._step_started = step, time.monotonic()
@@ -175,7 +187,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc] # Ansible ships no typ
             self._print(f"         {one_line(str(message))}", log=False)
 
     def _fail(self, host: str, what: str) -> None:
-        step, self._step = self._step, None
+        step, self._step, self._failed = self._step, None, True
         if step is not None:
             self._print(f"{self._clock()}  {step}  FAILED")
         self._print(f"\n{host}: {what}", color="red")
