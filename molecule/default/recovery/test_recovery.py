@@ -52,20 +52,32 @@ def stored(host: Host, measurement: str, fault: Fault) -> dict[str, dict[int, di
     return {meter: {row["time"]: row for row in found if row["meter"] == meter} for meter in METERS}
 
 
+def journal(host: Host, fault: Fault, unit: str) -> str:
+    """Return what systemd and the unit have said while the fault lasted."""
+    begin, end = int(fault.causing_s), int(fault.ended_s) + 1
+    command = "journalctl --no-pager --output=cat --unit=%s --since=%s --until=%s"
+    return str(host.check_output(command, unit, f"@{begin}", f"@{end}"))
+
+
 def test_a_killed_collector_misses_only_the_slots_in_which_it_was_dead(
     host: Host, faults: dict[str, Fault]
 ) -> None:
     fault = faults["collector_killed"]
-    points = stored(host, "meter", fault)
+    assert "code=killed, status=9/KILL" in journal(host, fault, "pzem.service")
+    points, states = stored(host, "meter", fault), stored(host, "meter_state", fault)
+    dead = [slot for slot in fault.around if slot not in points[METERS[0]]]
+    assert dead, "a collector that was dead cannot have read"
+    assert dead == slots(dead[0], dead[-1]), "one gap"
+    assert set(dead).isdisjoint(fault.clear(recovery_s=2 * INTERVAL_S))
     for meter in METERS:
-        missing = set(fault.around) - set(points[meter])
-        assert missing.isdisjoint(fault.clear(recovery_s=2 * INTERVAL_S)), meter
-        assert set(points[meter]) <= set(fault.around)
+        assert sorted(points[meter]) == sorted(states[meter])
+        assert set(fault.around) - set(points[meter]) == set(dead), "the same gap for all"
 
 
 def test_nothing_is_missing_after_influxdb_was_down(host: Host, faults: dict[str, Fault]) -> None:
     fault = faults["influxdb_stopped"]
     assert len(fault.during) >= 5
+    assert "Stopped influxdb.service" in journal(host, fault, "influxdb.service")
     for measurement in ("meter", "meter_state"):
         for meter, points in stored(host, measurement, fault).items():
             assert sorted(points) == fault.around, (measurement, meter)

@@ -5,13 +5,20 @@ import difflib
 import pytest
 from testinfra.host import Host
 
-from appliance import EXPECTED
+from appliance import EXPECTED, SHARED
 
 BOOT = "/boot/firmware"
+ORIGINAL = SHARED / "image" / "files" / "boot" / "firmware"
+
+
+@pytest.mark.parametrize("name", ["config.txt", "cmdline.txt"])
+def test_a_copy_of_what_was_there_before_is_kept(host: Host, name: str) -> None:
+    kept = host.file(f"{BOOT}/{name}.before-appliance").content
+    assert kept == ORIGINAL.joinpath(name).read_bytes()
 
 
 def test_config_txt_has_the_added_lines_and_is_otherwise_as_it_was(host: Host) -> None:
-    before = host.file(f"{BOOT}/config.txt.before-appliance").content_string.splitlines()
+    before = ORIGINAL.joinpath("config.txt").read_text(encoding="utf-8").splitlines()
     after = host.file(f"{BOOT}/config.txt").content_string.splitlines()
     changes = [line for line in difflib.ndiff(before, after) if not line.startswith("  ")]
     assert [line for line in changes if line.startswith("- ")] == []

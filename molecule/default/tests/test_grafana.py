@@ -50,7 +50,9 @@ def test_the_everyday_account_may_look_and_not_change(
     _, roles = grafana.ask(f"/api/users/{account['id']}/orgs", *admin)
     assert [org["role"] for org in roles] == ["Viewer"]
     assert grafana.ask("/api/user", *viewer)[0] == 200
-    assert grafana.ask("/api/datasources", *viewer)[0] == 403
+    assert grafana.ask("/api/users/lookup?loginOrEmail=admin", *viewer)[0] == 403
+    new = {"name": "x", "login": "x", "password": "long enough"}
+    assert grafana.ask("/api/admin/users", *viewer, body=new)[0] == 403
 
 
 def test_there_is_one_data_source_and_it_answers(grafana: Screens, admin: tuple[str, str]) -> None:

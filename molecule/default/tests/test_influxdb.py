@@ -1,11 +1,22 @@
 """InfluxDB: who gets in, to what, and what it keeps."""
 
 import re
+from collections.abc import Iterator
 
 import pytest
 from testinfra.host import Host
 
-from appliance import ADMIN, COLLECTOR, EXPECTED, GRAFANA, NOBODY, Account, influxdb, rows
+from appliance import (
+    ADMIN,
+    COLLECTOR,
+    EXPECTED,
+    GRAFANA,
+    NOBODY,
+    Account,
+    influxdb,
+    rows,
+    write,
+)
 
 
 def test_the_server_is_the_package_that_was_installed(host: Host) -> None:
@@ -45,15 +56,27 @@ def test_grafana_reads_and_cannot_write(host: Host) -> None:
     ):
         status, body = influxdb(host, GRAFANA, statement)
         assert status == 403 or "error" in body["results"][0], (statement, body)
+    assert write(host, GRAFANA, "invented,meter=mainA watts=1") == 403
+    assert rows(host, "SELECT * FROM invented", GRAFANA) == []
     assert rows(host, "SELECT last(watts) FROM meter", GRAFANA)
 
 
-def test_the_collector_sees_no_other_database(host: Host) -> None:
+@pytest.fixture
+def other_database(host: Host) -> Iterator[str]:
+    """Yield the name of a database that is none of the collector's business."""
+    assert influxdb(host, ADMIN, "CREATE DATABASE other")[0] == 200
+    assert write(host, ADMIN, "secret value=1", "other") == 204
+    yield "other"
+    assert influxdb(host, ADMIN, "DROP DATABASE other")[0] == 200
+
+
+def test_the_collector_sees_no_other_database(host: Host, other_database: str) -> None:
     assert [row["name"] for row in rows(host, "SHOW DATABASES", COLLECTOR)] == ["housePower"]
-    for statement in ("SHOW USERS", "CREATE DATABASE other", "DROP DATABASE housePower"):
+    for statement in ("SHOW USERS", "CREATE DATABASE mine", "DROP DATABASE other"):
         status, body = influxdb(host, COLLECTOR, statement)
         assert status == 403 or "error" in body["results"][0], (statement, body)
-    assert influxdb(host, COLLECTOR, 'SELECT * FROM "database"', "_internal")[0] == 403
+    assert influxdb(host, COLLECTOR, "SELECT * FROM secret", other_database)[0] == 403
+    assert write(host, COLLECTOR, "secret value=2", other_database) == 403
 
 
 def test_each_account_may_do_what_it_must_and_no_more(host: Host) -> None:

@@ -49,6 +49,17 @@ class TestService:
         errors = host.check_output("journalctl --quiet --priority=err --output=cat --unit=%s", unit)
         assert errors == ""
 
+    def test_prints_no_error(self, host: Host, unit: str) -> None:
+        # InfluxDB and Grafana print their errors, and the journal takes them for information.
+        printed = host.check_output("journalctl --quiet --output=cat --unit=%s", unit).splitlines()
+        assert [line for line in printed if "lvl=error" in line or "level=error" in line] == []
+
+
+def test_the_journal_is_free_of_errors(host: Host) -> None:
+    lines = host.check_output("journalctl --quiet --priority=err --output=cat").splitlines()
+    harmless = EXPECTED["harmless_errors"]
+    assert [line for line in lines if not any(known in line for known in harmless)] == []
+
 
 def test_the_system_has_no_failed_unit(host: Host) -> None:
     assert host.check_output("systemctl --failed --plain --no-legend") == ""

@@ -25,7 +25,7 @@ METERS: Final[tuple[str, ...]] = tuple(EXPECTED["meters"])
 # files of root, so that none is in an argument.
 _ASK_INFLUXDB: Final = """
 import json, sys, urllib.error, urllib.parse, urllib.request
-user, secret, database, statement = sys.argv[1:]
+user, secret, database, path, words = sys.argv[1:]
 headers = {}
 if user:
     import base64
@@ -33,14 +33,17 @@ if user:
     if secret:
         password = open(f"/etc/house-power-monitor/secrets/{secret}").read().strip()
     headers["Authorization"] = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
-body = urllib.parse.urlencode({"q": statement, "db": database, "epoch": "s"}).encode()
-request = urllib.request.Request("http://127.0.0.1:8086/query", data=body, headers=headers)
+where, body = {"db": database}, words.encode()
+if path == "query":
+    where, body = {}, urllib.parse.urlencode({"q": words, "db": database, "epoch": "s"}).encode()
+url = f"http://127.0.0.1:8086/{path}?{urllib.parse.urlencode(where)}"
+request = urllib.request.Request(url, data=body, headers=headers)
 try:
     with urllib.request.urlopen(request, timeout=30) as answer:
         status, text = answer.status, answer.read().decode()
 except urllib.error.HTTPError as error:
     status, text = error.code, error.read().decode()
-print(json.dumps({"status": status, "body": json.loads(text)}))
+print(json.dumps({"status": status, "body": json.loads(text or "null")}))
 """
 
 
@@ -62,14 +65,24 @@ def influxdb(
     host: Host, account: Account, statement: str, database: str = "housePower"
 ) -> tuple[int, dict[str, Any]]:
     """Return HTTP status and body of InfluxDB's answer to `statement`."""
+    return _ask(host, account, database, "query", statement)
+
+
+def write(host: Host, account: Account, line: str, database: str = "housePower") -> int:
+    """Return the HTTP status of InfluxDB's answer to a point in line protocol."""
+    return _ask(host, account, database, "write", line)[0]
+
+
+def _ask(host: Host, account: Account, database: str, path: str, words: str) -> tuple[int, Any]:
     answer = json.loads(
         host.check_output(
-            "python3 -c %s %s %s %s %s",
+            "python3 -c %s %s %s %s %s %s",
             _ASK_INFLUXDB,
             account.user,
             account.secret,
             database,
-            statement,
+            path,
+            words,
         )
     )
     return answer["status"], answer["body"]
