@@ -65,18 +65,19 @@ def main(argv: Sequence[str]) -> int:
     if not args.check:
         _first_use(HOUSE_FILE)
     house = read_house(ROOT / HOUSE_FILE, str(HOUSE_FILE))
-    for host in find_hosts(args.target):
+    for host in find_hosts(args.target, check=args.check):
         code = _provision(host, house, args)
         if code != 0:
             return code
     return 0
 
 
-def find_hosts(target: str | None) -> list[Host]:
+def find_hosts(target: str | None, *, check: bool = False) -> list[Host]:
     """Return what is meant by `target`: one machine, or without it those of hosts.yml."""
     if target is None:
         if not (ROOT / HOSTS_FILE).exists():
-            _first_use(HOSTS_FILE)
+            if not check:
+                _first_use(HOSTS_FILE)
             raise ProblemError(
                 f"which Raspberry Pi? Write its address in {HOSTS_FILE}, or name it: "
                 "./appliance provision pi@192.168.1.123",

@@ -216,7 +216,9 @@ def cause(result: CallbackTaskResult) -> str:
 def reason(task: Task, result: Mapping[str, Any], cause: str = "") -> str:
     """Return why a task failed, on one line, with what mends it where that is known."""
     if items := result.get("results"):
-        result = next((item for item in items if item.get("failed")), result)
+        # Which items have failed is told by `failed` before ansible-core 2.21 only.
+        marks = ("failed", "exception", "rc")
+        result = next((item for item in items if any(map(item.get, marks))), result)
     message = str(result.get("msg") or "")
     if errors := result.get("argument_errors"):
         message = "; ".join(map(str, errors))
