@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
+
+from project_files import load
 
 ROLES = Path(__file__).parents[2] / "roles"
 
 
 def test_the_readme_of_every_role_is_up_to_date() -> None:
-    spec = importlib.util.spec_from_file_location("readmes", ROLES / "readmes.py")
-    assert spec is not None
-    assert spec.loader is not None
-    readmes = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(readmes)
+    readmes = load("roles/readmes.py")
     outdated = [str(path.relative_to(ROLES)) for path in readmes.outdated()]
     assert outdated == [], "run: python roles/readmes.py"
 

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
-from tests.roles.house_secrets.plugins import load
+
+from project_files import load
 
 Folder: TypeAlias = Any  # of a file that is in no package
-store = load("library/house_secrets_folder.py")
+store = load("roles/house_secrets/library/house_secrets_folder.py")
 
 
 def mode(path: Path) -> int:

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from tests.roles.house_secrets.plugins import load
 
-house_secrets = load("filter_plugins/house_secrets.py")
+from project_files import load
+
+house_secrets = load("roles/house_secrets/filter_plugins/house_secrets.py")
 
 
 def settle(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Sequence
-from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-MODULE = Path(__file__).parents[3] / "roles" / "os_base" / "library" / "package_system.py"
+from project_files import load
+
 LOCKED = (
     "E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 99 (unattended-upgr)"
 )
@@ -17,12 +16,7 @@ LOCKED = (
 
 @pytest.fixture(scope="module")
 def package_system() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("package_system", MODULE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load("roles/os_base/library/package_system.py")
 
 
 class Packages:

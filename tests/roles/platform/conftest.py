@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-ROLE = Path(__file__).parents[3] / "roles" / "platform"
+from project_files import load
 
-
-def load(name: str, path: Path) -> ModuleType:
-    """Import a file under the name that it has on the target."""
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-BOOT_FILE = load("ansible.module_utils.boot_file", ROLE / "module_utils" / "boot_file.py")
-CONFIG_TXT = load("config_txt", ROLE / "library" / "config_txt.py")
-CMDLINE_TXT = load("cmdline_txt", ROLE / "library" / "cmdline_txt.py")
+BOOT_FILE = load("roles/platform/module_utils/boot_file.py", "ansible.module_utils.boot_file")
+CONFIG_TXT = load("roles/platform/library/config_txt.py")
+CMDLINE_TXT = load("roles/platform/library/cmdline_txt.py")
 
 
 @pytest.fixture

@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+from project_files import load
+
 PROJECT = Path(__file__).parents[3]
 ROLE = PROJECT / "roles" / "pzem"
 
 
-def load(name: str) -> ModuleType:
-    """Import one of the role's modules."""
-    spec = importlib.util.spec_from_file_location(name, ROLE / "library" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-WHEEL = load("pzem_wheel")
-RELEASE = load("pzem_release")
+WHEEL = load("roles/pzem/library/pzem_wheel.py")
+RELEASE = load("roles/pzem/library/pzem_release.py")
 
 
 @pytest.fixture

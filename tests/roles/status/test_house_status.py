@@ -3,34 +3,20 @@
 from __future__ import annotations
 
 import base64
-import importlib.util
 import json
-import sys
 import threading
 import time
 import urllib.parse
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
-SCRIPT = Path(__file__).parents[3] / "roles/status/files/house_status.py"
+from project_files import load
 
-
-def load() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("house_status", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-house_status = load()
+house_status = load("roles/status/files/house_status.py")
 NOW_S = 1_790_000_000.0
 METERS = [
     {"name": "mainA", "label": "Leg A", "address": 4, "supply": "utility"},
