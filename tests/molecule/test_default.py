@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.timeout(3600)
 def test_the_whole_appliance(capfd: pytest.CaptureFixture[str]) -> None:
     """Run `molecule test`, its output shown as it comes; podman and mmdebstrap need root."""
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}:/usr/sbin:/sbin"
     as_root = [] if os.geteuid() == 0 else ["sudo", "--preserve-env=INFLUXDB_DEB,GRAFANA_DEB"]
     command = ["env", f"PATH={path}", "molecule", "test", "--no-command-borders"]
     with capfd.disabled():
