@@ -64,7 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
     run.set_defaults(command=_later("pzem.cli.collecting", "run"))
 
     check = add("check-config", "Check the configuration and say what is wrong with it.", config)
-    check.set_defaults(command=_later("pzem.cli.collecting", "check_config"))
+    check.set_defaults(command=_later("pzem.cli.checking", "check_config"))
 
     scan = add("scan", "Find every meter on every port.", config, ports, as_json)
     scan.add_argument(

@@ -1,11 +1,10 @@
-"""`pzem run` and `pzem check-config`."""
+"""`pzem run`."""
 
 from __future__ import annotations
 
 import argparse
 import signal
 import threading
-from collections import Counter
 
 from pzem import config as configuration
 from pzem import service
@@ -29,13 +28,3 @@ def run(args: argparse.Namespace) -> int:
 def _stop_at_signal(stop: threading.Event) -> None:
     signal.sigwait(STOP_SIGNALS)
     stop.set()
-
-
-def check_config(args: argparse.Namespace) -> int:
-    """Say that the configuration is good; what is wrong comes as `ConfigError`."""
-    path = args.config or configuration.DEFAULT_PATH
-    config = configuration.load(path)
-    supplies = Counter(meter.supply for meter in config.meters)
-    meters = ", ".join(f"{count} {supply}" for supply, count in supplies.items())
-    print(f"{path}: good; meters: {meters}; every {config.interval_s} s")
-    return 0
