@@ -72,17 +72,24 @@ def sweep(
     order = [(a, True) for a in first] + [(a, False) for a in sorted(wanted - set(first))]
     progress = Progress(len(ports) * len(order), report)
     result = Sweep()
+    stopped = threading.Event()
     with ThreadPoolExecutor(max_workers=max(1, len(ports))) as pool:
-        for outcome in pool.map(lambda port: _sweep_port(port, order, progress), ports):
-            if isinstance(outcome, PortError):
-                result.failures.append(outcome)
-            else:
-                result.found.extend(outcome)
+        try:
+            for outcome in pool.map(
+                lambda port: _sweep_port(port, order, progress, stopped), ports
+            ):
+                if isinstance(outcome, PortError):
+                    result.failures.append(outcome)
+                else:
+                    result.found.extend(outcome)
+        except BaseException:  # Ctrl-C: the pool waits for its threads
+            stopped.set()
+            raise
     return result
 
 
 def _sweep_port(
-    port: str, order: Sequence[tuple[int, bool]], progress: Progress
+    port: str, order: Sequence[tuple[int, bool]], progress: Progress, stopped: threading.Event
 ) -> list[Found] | PortError:
     try:
         line = Line(port)
@@ -93,6 +100,8 @@ def _sweep_port(
     noisy = 0
     try:
         for asked, (address, likely) in enumerate(order):
+            if stopped.is_set():
+                break
             outcome = ask_patiently(line, address) if likely else ask_shortly(line, address)
             if not isinstance(outcome, Silent):
                 found.append(Found(port, address, outcome))

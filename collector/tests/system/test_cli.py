@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -69,6 +70,15 @@ class TestScan:
             [f"{dev}/tty1", "6", "120.0", "0.000", "0.0", "gen"],
         ]
         assert "100 %" in printed.err
+
+    def test_ctrl_c_ends_it_between_two_addresses(self, house: Simulator, config: Path) -> None:
+        line = [*PZEM, "scan", "--config", str(config)]
+        with subprocess.Popen(line, stderr=subprocess.PIPE, text=True) as scan:
+            assert scan.stderr is not None
+            scan.stderr.read(1)  # the first word of its progress
+            scan.send_signal(signal.SIGINT)
+            assert "50 %" not in scan.stderr.read()
+        assert scan.returncode == 130
 
     def test_json(
         self, house: Simulator, config: Path, dev: Path, capsys: pytest.CaptureFixture[str]
