@@ -234,8 +234,11 @@ def _conclude(host: Host, code: int, log: Path | None) -> None:
 
 
 def _restart_here(become_password: str | None) -> None:
-    if not Path("/run/reboot-required").exists() or Path("/run/.containerenv").exists():
+    if not Path("/run/reboot-required").exists():
         return
+    in_container = ["systemd-detect-virt", "--container", "--quiet"]
+    if subprocess.run(in_container, check=False).returncode == 0:
+        return  # whoever runs it restarts it
     tell("The Pi has to restart before all of this is in effect. What it finds out after that")
     tell("is shown at the next log-in.")
     if not (terminal.attended() and terminal.ask_yes("Restart now?")):
