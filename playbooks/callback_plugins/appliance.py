@@ -31,6 +31,8 @@ extends_documentation_fragment:
 SAID_IN_FULL: Final = ("assert", "fail")
 """Actions whose message was written for people: it needs no name of a task before it."""
 NOISE: Final = re.compile(r"^((Task|Action|Module) failed|Module result deserialization failed): ")
+TOLD_BY_A_ROLE: Final = ("Failed to update cache after",)
+"""How warnings of modules begin that a role puts into plainer words."""
 REMEDIES: Final[Mapping[str, str]] = {
     "No space left on device": (
         "the card is full: make room on the Pi (df -h tells, sudo apt clean helps), "
@@ -172,7 +174,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc] # Ansible ships no typ
 
     def _notes(self, result: Mapping[str, Any]) -> None:
         for warning in result.get("warnings") or ():
-            if self._check:  # mostly about what does not exist because nothing was changed
+            # Those of check mode are mostly about what is not there because nothing was changed.
+            if self._check or str(warning).startswith(TOLD_BY_A_ROLE):
                 self._to_log(f"warning: {warning}")
             else:
                 self._print(f"         note: {one_line(str(warning))}")

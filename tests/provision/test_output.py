@@ -140,3 +140,19 @@ def test_a_check_says_would(tmp_path: Path) -> None:
     assert "Look around  (1 would change)" in printed
     assert "; 1 would change." in printed
     assert not (tmp_path / "x").exists()
+
+
+def test_a_warning_is_told_unless_a_role_has_plainer_words_for_it(tmp_path: Path) -> None:
+    (tmp_path / "library").mkdir()
+    (tmp_path / "library/warns.py").write_text(
+        "from ansible.module_utils.basic import AnsibleModule\n"
+        "module = AnsibleModule({})\n"
+        "module.warn('the card is old')\n"
+        "module.warn('Failed to update cache after 2 retries due to , retrying')\n"
+        "module.exit_json()\n"
+    )
+    code, printed, log = play(tmp_path, "    - warns:\n")
+    assert code == 0, printed
+    assert "note: the card is old" in printed
+    assert "Failed to update cache" not in printed
+    assert "Failed to update cache" in log
