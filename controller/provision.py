@@ -101,8 +101,10 @@ def find_hosts(target: str | None, *, check: bool = False) -> list[Host]:
 
 
 def is_local(host: Host) -> bool:
-    """Tell whether this very machine is meant."""
-    return host.settings.get("ansible_connection") == "local" or host.address in LOCAL
+    """Tell whether this very machine is meant; a port is one of ssh, such as that of a tunnel."""
+    reached = "ssh" if "ansible_port" in host.settings else None
+    connection = host.settings.get("ansible_connection", reached)
+    return connection == "local" or (connection is None and host.address in LOCAL)
 
 
 def read_password(path: Path | None) -> str | None:

@@ -85,6 +85,8 @@ def test_what_is_no_machine_is_refused(root: Path, target: str) -> None:
         (Host("x", {"ansible_host": "127.0.0.1"}), True),
         (Host("x", {"ansible_connection": "local"}), True),
         (Host("localhost.lan"), False),
+        (Host("x", {"ansible_host": "127.0.0.1", "ansible_port": 2222}), False),
+        (Host("x", {"ansible_host": "127.0.0.1", "ansible_connection": "ssh"}), False),
     ],
 )
 def test_what_is_this_very_machine(host: Host, local: bool) -> None:
