@@ -61,8 +61,9 @@ def play(
             os.mkfifo(pipe, 0o600)
             threading.Thread(target=_pour, args=(pipe, password, stopped), daemon=True).start()
             line += [f"--{kind}-password-file", str(pipe)]
+    # Settings of Ansible that the owner has for other work could break this or log passwords.
     environment = {
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")},
         "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
         "ANSIBLE_HOME": str(hosts.with_name("ansible")),
         "ANSIBLE_SSH_CONTROL_PATH_DIR": str(hosts.with_name("cp")),

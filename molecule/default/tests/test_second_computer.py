@@ -31,12 +31,10 @@ class Computer:
 
     def provision(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run the command without a terminal; the password is in a file."""
-        of_the_first = ("ANSIBLE_", "MOLECULE_")
-        own = {key: value for key, value in os.environ.items() if not key.startswith(of_the_first)}
         return subprocess.run(
             [sys.executable, "-m", "controller", "provision", *words],
             cwd=self.clone,
-            env={**own, "HOME": str(self.home), "PYTHONPATH": str(self.clone)},
+            env={**os.environ, "HOME": str(self.home), "PYTHONPATH": str(self.clone)},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
