@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from testinfra.host import Host
 
 from appliance import SHARED, STATE
@@ -21,6 +22,17 @@ def test_check_mode_made_no_secret_on_this_machine() -> None:
 def test_the_host_is_bare(host: Host) -> None:
     for command in ("influxd", "grafana", "pzem"):
         assert not host.exists(command), f"{command} is there before the roles have run"
+
+
+@pytest.mark.parametrize(
+    ("path", "owner", "group"),
+    [("/", "root", "root"), ("/etc/shadow", "root", "shadow"), ("/home/pi", "pi", "pi")],
+)
+def test_its_files_belong_to_whom_they_should(
+    host: Host, path: str, owner: str, group: str
+) -> None:
+    file = host.file(path)
+    assert (file.user, file.group) == (owner, group)
 
 
 def test_the_fingerprint_sees_the_files_that_the_roles_change() -> None:
