@@ -24,8 +24,7 @@ def inventory(folder: Path, name: str, variables: Mapping[str, str | int]) -> Pa
 
     Whatever else is in the owner's hosts.yml, it cannot be touched.
     """
-    common = {"ansible_python_interpreter": PYTHON, "ansible_remote_tmp": "/tmp"}  # noqa: S108
-    hosts = {"house": {"hosts": {name: {**common, **variables}}}}
+    hosts = {"house": {"hosts": {name: {"ansible_python_interpreter": PYTHON, **variables}}}}
     path = folder / "hosts.json"
     path.write_text(json.dumps(hosts), encoding="utf-8")
     if (ROOT / HOUSE_FILE).exists():

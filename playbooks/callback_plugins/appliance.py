@@ -116,7 +116,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc] # Ansible ships no typ
         self._to_log(f"unreachable: {self._dump_results(result.result)}")
         if not result.task.ignore_unreachable:
             why = one_line(result.result.get("msg", ""))
-            what = f"it cannot be reached any more ({why}); is it still switched on?"
+            ask = "does it still take the key?" if "denied" in why else "is it still switched on?"
+            what = f"it cannot be reached any more ({why}); {ask}"
             self._fail(result.host.get_name(), f"{what} Then run the same command again")
 
     def v2_playbook_on_no_hosts_matched(self) -> None:
@@ -228,6 +229,8 @@ def reason(task: Task, result: Mapping[str, Any], cause: str = "") -> str:
     elif "non-zero return code" in message or not message:
         said = str(result.get("stderr") or result.get("stdout") or "").strip()
         message = said.splitlines()[-1] if said else f"failed silently, code {result.get('rc')}"
+    elif last := str(result.get("stderr") or "").strip().rpartition("\n")[2]:
+        message = message if last in message else f"{message.rstrip('.')}: {last}"
     message = one_line(message)
     if cause.rstrip(".") not in message:
         message = f"{message.rstrip('.')}: {one_line(cause)}"

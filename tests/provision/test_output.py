@@ -120,6 +120,17 @@ def test_a_failure_is_one_line(tmp_path: Path, task: str, says: str) -> None:
     assert "failed: " in log
 
 
+def test_what_a_program_said_last_stands_behind_the_module_s_own_words(tmp_path: Path) -> None:
+    (tmp_path / "library").mkdir()
+    (tmp_path / "library/starts.py").write_text(
+        "from ansible.module_utils.basic import AnsibleModule\n"
+        "module = AnsibleModule({})\n"
+        "module.fail_json(msg='it ended with code 127.', stderr='about to\\nno nft\\n')\n"
+    )
+    _, printed, _ = play(tmp_path, "    - name: Start it\n      starts:\n")
+    assert "pi: Start it: it ended with code 127: no nft" in printed
+
+
 def test_what_is_secret_stays_so_in_a_failure(tmp_path: Path) -> None:
     _, printed, log = play(
         tmp_path,
