@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 from controller import provision, reach
@@ -55,6 +56,11 @@ def main(argv: Sequence[str]) -> int:
     tty = sys.stdin.isatty() and sys.stdout.isatty()
     with passing_folder() as scratch:
         if provision.is_local(host):
+            if not Path("/usr/local/bin/pzem").exists():
+                raise ProblemError(
+                    "the collector is not installed on this computer; first: "
+                    "./appliance provision localhost, or name the Pi"
+                )
             return _run(shell_words(argv[1:], tty=tty, ask=tty))
         pi = reach.over_ssh(host, folder, scratch, keep=True, new_card=False)
         words = shlex.join(shell_words(argv[1:], tty=tty, ask=tty))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 import re
 import zoneinfo
 from collections.abc import Callable, Mapping
@@ -108,7 +109,7 @@ def role_options(root: Path = ROOT) -> Mapping[str, str]:
 
 def read_house(path: Path, source: str) -> House:
     """Read and check the house's description; a file that does not exist says nothing."""
-    document = load(path, source) if path.exists() else Document(source)
+    document = load(path, source) if os.path.lexists(path) else Document(source)
     if not document.complaints:
         _Checker(document).check()
     if document.complaints:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from controller.house import HOUSE_FILE, ROOT, read_house
 from controller.messages import ProblemError, tell
 from controller.place import HouseFolder
+
+EVERYDAY: Final = "grafana_viewer_password"
 
 
 def main(argv: Sequence[str]) -> int:
@@ -16,14 +19,13 @@ def main(argv: Sequence[str]) -> int:
         return 0 if argv[0] in ("-h", "--help") else 2
     name = argv[0] if argv else read_house(ROOT / HOUSE_FILE, str(HOUSE_FILE)).name
     folder = HouseFolder(name)
-    everyday = folder.secret("grafana_viewer_password")
+    everyday = folder.secret(EVERYDAY)
     if everyday is None:
-        others = ", ".join(folder.others())
-        raise ProblemError(
-            f"this computer keeps no passwords of a house {name}"
-            + (f", but of {others}: ./appliance password {others.split(', ')[0]}" if others else "")
-            + "; ./appliance provision makes them, or fetches them from the Pi"
-        )
+        others = [other for other in folder.others() if HouseFolder(other).secret(EVERYDAY)]
+        problem = f"this computer keeps no passwords of the house {name}"
+        if others:
+            problem += f", but of {', '.join(others)}: ./appliance password {others[0]}"
+        raise ProblemError(f"{problem}; ./appliance provision makes them, or fetches them")
     screens = folder.where_screens_are()
     tell(f"  Screens     {'  or  '.join(screens) or 'http://HOST:3000, HOST being the Pi'}")
     tell(f"  Everyday    house    {everyday}")

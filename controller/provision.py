@@ -62,11 +62,13 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str]) -> int:
     """Provision one machine, or each of those in hosts.yml."""
     args = parser().parse_args(argv)
+    hosts = find_hosts(args.target, check=args.check)
     if not args.check:
-        _first_use(HOUSE_FILE)
+        _first_use(HOUSE_FILE, ": it describes the original house; change it where yours differs.")
     house = read_house(ROOT / HOUSE_FILE, str(HOUSE_FILE))
-    for host in find_hosts(args.target, check=args.check):
-        code = _provision(host, house, args)
+    password = read_password(args.password_file)
+    for host in hosts:
+        code = _provision(host, house, password, args)
         if code != 0:
             return code
     return 0
@@ -76,12 +78,12 @@ def find_hosts(target: str | None, *, check: bool = False) -> list[Host]:
     """Return what is meant by `target`: one machine, or without it those of hosts.yml."""
     if target is None:
         if not (ROOT / HOSTS_FILE).exists():
-            if not check:
-                _first_use(HOSTS_FILE)
+            named = "name it: ./appliance provision pi@192.168.1.123"
+            if check:
+                raise ProblemError(f"which Raspberry Pi? Please {named}", code=2)
+            _first_use(HOSTS_FILE, ".")
             raise ProblemError(
-                f"which Raspberry Pi? Write its address in {HOSTS_FILE}, or name it: "
-                "./appliance provision pi@192.168.1.123",
-                code=2,
+                f"which Raspberry Pi? Write its address in {HOSTS_FILE}, or {named}", code=2
             )
         return read_hosts(ROOT / HOSTS_FILE, str(HOSTS_FILE))
     parts = _TARGET.fullmatch(target)
@@ -115,23 +117,23 @@ def read_password(path: Path | None) -> str | None:
     try:
         password = path.read_text(encoding="utf-8").strip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise ProblemError(f"{path}: the password cannot be read: {error}", code=2) from error
+        why = getattr(error, "strerror", None) or "it is not text"
+        raise ProblemError(f"{path}: the password cannot be read: {why}", code=2) from error
     if not password:
         raise ProblemError(f"{path} is empty; write the password in it", code=2)
     return password
 
 
-def _first_use(path: Path) -> None:
-    if not (ROOT / path).exists():
+def _first_use(path: Path, what: str) -> None:
+    if not os.path.lexists(ROOT / path):
         shutil.copy(ROOT / f"{path}.example", ROOT / path)
-        tell(f"Made {path}: it describes the original house; change it where yours differs.")
+        tell(f"Made {path}{what}")
 
 
-def _provision(host: Host, house: House, args: argparse.Namespace) -> int:
+def _provision(host: Host, house: House, given: str | None, args: argparse.Namespace) -> int:
     folder = HouseFolder(house.name)
     keep = not args.check
     _explain(host, house, folder, check=args.check)
-    given = read_password(args.password_file)
     with passing_folder() as scratch:
         connection_password = None
         variables: dict[str, str | int] = {"ansible_connection": "local"}

@@ -96,7 +96,7 @@ class _Walker:
             self._document.values = values
         else:
             self._document.complaints.append(
-                f"{self._document.source}:1: holds no keys; write lines such as house_name: house"
+                f"{self._document.source}:1: holds no keys; see the example beside it"
             )
 
     def _value(self, node: yaml.Node, at: Key) -> object:
@@ -122,7 +122,8 @@ class _Walker:
             number = key_node.start_mark.line + 1
             key = self._loader.construct_object(key_node, deep=True)
             if not isinstance(key, str):
-                shown = key_node.value if isinstance(key_node, yaml.ScalarNode) else key
+                scalar = isinstance(key_node, yaml.ScalarNode)
+                shown = key_node.value if scalar else "what stands in braces or brackets"
                 self._document.complaints.append(
                     f"{self._document.source}:{number}: {shown} is not a key; put it in quotes"
                 )

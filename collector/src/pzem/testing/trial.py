@@ -80,9 +80,18 @@ def _parser() -> argparse.ArgumentParser:
         help="seconds between two readings (default: 5); divides a minute",
     )
     parser.add_argument(
-        "--cycles", type=int, metavar="N", help="stop after N cycles (default: at Ctrl-C)"
+        "--cycles",
+        type=_count,
+        metavar="N",
+        help="stop after N cycles (default: at Ctrl-C)",
     )
     return parser
+
+
+def _count(text: str) -> int:
+    if text.isdecimal() and int(text) > 0:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text} is not a number of cycles; use 1 or more")
 
 
 @dataclass(frozen=True, slots=True)
