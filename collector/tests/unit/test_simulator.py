@@ -93,11 +93,14 @@ class TestLine:
     ) -> None:
         length = 8 // pieces
         with client(port) as line:
-            start = time.monotonic()
-            for piece in range(pieces):
-                line.write(read_all(4)[piece * length :][:length])
-            assert has_good_crc(line.read(25))
+            for _ in range(10):
+                start = time.monotonic()
+                for piece in range(pieces):
+                    line.write(read_all(4)[piece * length :][:length])
+                if reply := line.read(25):
+                    break  # else this process was held up, which ends a frame as on a real line
             duration_s = time.monotonic() - start
+        assert has_good_crc(reply)
         assert duration_s >= 33 * CHARACTER_S + SILENT_GAP_S + TURN_AROUND_S
 
     @pytest.mark.parametrize("baud", [19200, 4800])
