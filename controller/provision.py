@@ -149,7 +149,7 @@ def _provision(host: Host, house: House, given: str | None, args: argparse.Names
             )
             become_password = reach.root_password(pi, given, likely=pi.typed)
             connection_password = pi.password
-            name, variables = _inventory_name(host), reach.for_ansible(pi)
+            name, variables = inventory_name(host), reach.for_ansible(pi)
         log = folder.new_log() if keep and not args.verbose else None
         words = [word for pair in args.extra_vars for word in ("--extra-vars", pair)]
         if args.check:
@@ -171,8 +171,11 @@ def _provision(host: Host, house: House, given: str | None, args: argparse.Names
     return code
 
 
-def _inventory_name(host: Host) -> str:
-    return host.name if re.fullmatch(r"[A-Za-z0-9_.-]+", host.name) else "pi"
+def inventory_name(host: Host) -> str:
+    """Return what Ansible calls the machine."""
+    # Ansible takes a machine with a name of this one for it, wherever that is reached.
+    good = re.fullmatch(r"[A-Za-z0-9_.-]+", host.name) and host.name not in LOCAL
+    return host.name if good else "pi"
 
 
 def _explain(host: Host, house: House, folder: HouseFolder, *, check: bool) -> None:

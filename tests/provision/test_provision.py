@@ -93,6 +93,22 @@ def test_what_is_this_very_machine(host: Host, local: bool) -> None:
     assert provision.is_local(host) is local
 
 
+@pytest.mark.parametrize(
+    ("name", "in_the_inventory"),
+    [
+        ("garage", "garage"),
+        ("192.168.1.5", "192.168.1.5"),
+        ("127.0.0.1", "pi"),
+        ("fe80::1%2", "pi"),
+    ],
+)
+def test_ansible_takes_no_machine_at_a_tunnel_for_this_one(
+    name: str, in_the_inventory: str
+) -> None:
+    # What a role delegates to localhost would run over there.
+    assert provision.inventory_name(Host(name)) == in_the_inventory
+
+
 def test_the_inventory_knows_one_machine_and_what_the_owner_wrote(root: Path) -> None:
     (root / "inventory/hosts.yml").write_text(HOSTS)
     (root / "inventory/group_vars/house.yml").write_text("house_name: x\n")
