@@ -3,53 +3,24 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 import subprocess
-import sys
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 import yaml
 from testinfra.host import Host
 
 from appliance import EXPECTED, ROOT, SHARED, STATE
+from computer import Computer
 
 PASSWORD = "raspberry"
 OF_THE_CONTAINER = re.compile(r"house_(?!secrets_)|pzem_(?!wheel_cache)")
 """What the scenario's variables say about the house rather than about the first computer."""
 
 
-@dataclass(frozen=True)
-class Computer:
-    """A computer that has a clone of the project, and has never seen the appliance."""
-
-    clone: Path
-    home: Path
-
-    def provision(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Run the command without a terminal; the password is in a file."""
-        return subprocess.run(
-            [sys.executable, "-m", "controller", "provision", *words],
-            cwd=self.clone,
-            env={**os.environ, "HOME": str(self.home), "PYTHONPATH": str(self.clone)},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-
 @pytest.fixture(scope="module")
 def computer(tmp_path_factory: pytest.TempPathFactory) -> Computer:
     """Give the second computer the same description of the house."""
-    folder = tmp_path_factory.mktemp("second")
-    clone, home = folder / "clone", folder / "home"
-    home.mkdir()
-    left = shutil.ignore_patterns(".*", "__pycache__", "hosts.yml", "house.yml")
-    shutil.copytree(ROOT, clone, ignore=left)
     shared = yaml.safe_load((SHARED / "inventory/group_vars/house.yml").read_text())
     own = yaml.safe_load((ROOT / "molecule/default/inventory/hosts.yml").read_text())
     house = {
@@ -57,16 +28,14 @@ def computer(tmp_path_factory: pytest.TempPathFactory) -> Computer:
         **own["house"]["hosts"]["house-power-monitor-test"],
         **json.loads((STATE / "packages.json").read_text()),
     }
-    (clone / "inventory/group_vars/house.yml").write_text(yaml.safe_dump(house))
-    (home / "password").write_text(f"{PASSWORD}\n")
-    return Computer(clone, home)
+    return Computer.new(tmp_path_factory.mktemp("second") / "computer", house, PASSWORD)
 
 
 @pytest.fixture(scope="module")
 def run(computer: Computer, host: Host) -> subprocess.CompletedProcess[str]:
     """Provision the appliance that is there, once for all tests here."""
     address = host.check_output("hostname -I").split()[0]
-    return computer.provision(f"pi@{address}", "--password-file", str(computer.home / "password"))
+    return computer.provision(f"pi@{address}")
 
 
 def test_it_changes_nothing_but_what_it_keeps_itself(
@@ -91,7 +60,7 @@ def test_it_ends_with_where_to_look_and_what_the_meters_showed(
 
 @pytest.mark.usefixtures("run")
 def test_it_finds_the_secrets_of_the_house_on_the_appliance(computer: Computer) -> None:
-    found = computer.home / ".config/house-power-monitor/test"
+    found = computer.kept("test")
     assert found.stat().st_mode & 0o777 == 0o700
     for first in (STATE / "secrets").iterdir():
         assert (found / first.name).read_bytes() == first.read_bytes()
@@ -100,7 +69,7 @@ def test_it_finds_the_secrets_of_the_house_on_the_appliance(computer: Computer) 
 
 @pytest.mark.usefixtures("run")
 def test_its_log_holds_no_secret(computer: Computer) -> None:
-    log = (computer.home / ".config/house-power-monitor/test/provision.log").read_text()
+    log = (computer.kept("test") / "provision.log").read_text()
     assert "Build the appliance" in log
     for secret in (STATE / "secrets").iterdir():
         assert secret.read_text().strip() not in log

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -13,12 +15,17 @@ from testinfra.host import Host
 
 ROOT: Final = Path(__file__).parents[3]
 SHARED: Final = ROOT / "molecule" / "shared"
-STATE: Final = ROOT / ".cache" / "house-power-monitor-test"
-"""What the controller keeps about the container: secrets, fingerprint, times of faults."""
+STATE: Final = Path(os.environ.get("APPLIANCE_STATE", ROOT / ".cache/house-power-monitor-test"))
+"""What this machine keeps about the appliance: secrets, packages, fingerprint, times of faults."""
 EXPECTED: Final[dict[str, Any]] = yaml.safe_load(
     (ROOT / "molecule" / "default" / "tests" / "expected.yml").read_text(encoding="utf-8")
 )
 INTERVAL_S: Final = 5
+JOURNAL: Final = "/run/simulated-meters/journal"
+MOST_REPLIES: Final = 400
+_READ_INPUT_REGISTERS: Final = "04"
+_CLOCKS_DIFFER_S: Final = 0.5
+"""At most, where the meters are played on another machine; a slot is read after its beginning."""
 METERS: Final[tuple[str, ...]] = tuple(EXPECTED["meters"])
 
 # Runs on the Pi, where InfluxDB listens on loopback only. Passwords are read there from the
@@ -136,9 +143,43 @@ class Screens:
 
 
 def screens(host: Host) -> Screens:
-    """Return Grafana as a browser of the house reaches it."""
+    """Return Grafana as a browser of the house reaches it, or at the end of a tunnel."""
+    if url := os.environ.get("APPLIANCE_SCREENS"):
+        return Screens(url)
     address = host.check_output("hostname -I").split()[0]
     return Screens(f"http://{address}:3000")
+
+
+def readings(replies: Iterable[Mapping[str, Any]]) -> dict[str, dict[int, list[Mapping[str, Any]]]]:
+    """Return what each meter displayed when it was read, by meter and slot of the grid.
+
+    A slot is read once, but for a start in which meters are looked for.
+    """
+    found: dict[str, dict[int, list[Mapping[str, Any]]]] = {meter: {} for meter in METERS}
+    for reply in replies:
+        if reply["request"][2:4] == _READ_INPUT_REGISTERS and not reply["damaged"]:
+            slot = int((reply["unix_s"] + _CLOCKS_DIFFER_S) // INTERVAL_S) * INTERVAL_S
+            found[reply["meter"]].setdefault(slot, []).append(reply["displayed"])
+    return found
+
+
+def expected_value(shown: Mapping[str, Any], field: str) -> float:
+    """Return what the field of a point must hold, if the meter has displayed this."""
+    if field == "volt_amps":
+        return float(shown["volts"]) * float(shown["amps"])
+    return float(shown[field])
+
+
+def sent_replies(host: Host) -> list[dict[str, Any]]:
+    """Return what the simulated meters have sent of late, as their journal has it.
+
+    They are played on the appliance itself, or on this machine if it is named here.
+    """
+    if journal := os.environ.get("APPLIANCE_METERS_JOURNAL"):
+        lines = Path(journal).read_text(encoding="utf-8").splitlines()[-MOST_REPLIES:]
+    else:
+        lines = host.check_output("tail -n %s %s", str(MOST_REPLIES), JOURNAL).splitlines()
+    return [json.loads(line) for line in lines]
 
 
 def secret(name: str) -> str:

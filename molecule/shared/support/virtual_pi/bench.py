@@ -1,0 +1,202 @@
+"""The workbench: a virtual Pi with meters on its adapters, and somebody at the keyboard."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any, Final, Self
+
+from testinfra.host import Host
+
+from appliance import INTERVAL_S, METERS, rows
+from pzem.testing import ORIGINAL_WIRING, SimulatedHouse, Simulator
+from virtual_pi import remote
+from virtual_pi.adapters import Bridge
+from virtual_pi.machine import NO_CLOCK, VirtualPi, wait_for_ssh
+
+BOOT_TIMEOUT_S: Final = 600.0
+"""From power to ssh; it takes one to three minutes, and the file system may want a check."""
+SLOT_TIMEOUT_S: Final = 420.0
+"""From ssh to a stored slot: the time has to be got first."""
+Slots = dict[int, dict[str, dict[str, Any]]]
+"""Points by slot and meter."""
+_NAME: Final = "virtual-pi"
+
+_SSH_CONFIG: Final = """\
+Host {name}
+    HostName 127.0.0.1
+    Port {port}
+    User pi
+    IdentityFile {key}
+    IdentitiesOnly yes
+    StrictHostKeyChecking no
+    UserKnownHostsFile /dev/null
+    LogLevel ERROR
+    ServerAliveInterval 15
+    ServerAliveCountMax 8
+    ControlPath {control}/%C
+"""
+
+
+class Bench:
+    """One virtual Pi, the meters of the original house in its first three ports.
+
+    `folder` keeps what is to be looked at afterwards. As a context manager, the meters live
+    until it ends, and the power is cut then.
+    """
+
+    def __init__(self, folder: Path, image: Path, key: Path) -> None:
+        """`image` is what the card and kernel were built into, `key` opens ssh if it is known."""
+        self.folder = folder
+        self.image = image
+        self.machine = VirtualPi(folder, _free_port(), _free_port())
+        self.journal = folder / "meters.journal"
+        self.adapters = {
+            wiring.name: folder / "meters" / f"ttyUSB{number}"
+            for number, wiring in enumerate(ORIGINAL_WIRING)
+        }
+        """The adapter that each meter hangs on, as the simulator's orders call it."""
+        self._key = key
+        self._stack = ExitStack()
+        self.powered_s = 0.0
+        """When the power came, in s since 1970."""
+
+    def __enter__(self) -> Self:
+        (self.folder / "meters").mkdir(parents=True, exist_ok=True)
+        self.journal.unlink(missing_ok=True)
+        enter = self._stack.enter_context
+        house = SimulatedHouse(ORIGINAL_WIRING)
+        lines = {link: [house.meters[name]] for name, link in self.adapters.items()}
+        self.simulator = enter(Simulator.with_meters(lines, house, journal_file=self.journal))
+        *ports, self.free_usb_port = self.machine.usb_ports
+        enter(Bridge(dict(zip(ports, self.adapters.values(), strict=True))))
+        control = Path(enter(tempfile.TemporaryDirectory(prefix="virtual-pi-")))
+        config = self.folder / "ssh_config"
+        config.write_text(
+            _SSH_CONFIG.format(
+                name=_NAME, port=self.machine.ssh_port, key=self._key, control=control
+            ),
+            encoding="utf-8",
+        )
+        self.ssh_config = config
+        self.host: Host = remote.connect(_NAME, str(config))
+        self._stack.callback(self.cut)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    @property
+    def name(self) -> str:
+        """Return what ssh_config calls the machine."""
+        return _NAME
+
+    def insert(self, card: Path) -> None:
+        """Put in a copy of a card."""
+        self.hang_up()
+        self.machine.insert(card)
+
+    def power_on(self, *, clock: str = NO_CLOCK) -> None:
+        """Give it power, and do not wait."""
+        self.hang_up()
+        self.machine.power_on(self.image, clock=clock)
+        self.powered_s = time.time()
+
+    def start(self, *, clock: str = NO_CLOCK) -> float:
+        """Give it power and wait for ssh; return after how many s it was there."""
+        self.power_on(clock=clock)
+        wait_for_ssh(self.machine.ssh_port, BOOT_TIMEOUT_S)
+        return time.time() - self.powered_s
+
+    def cut(self) -> float:
+        """Take its power away; return when that was, in s since 1970."""
+        moment_s = time.time()
+        self.machine.cut()
+        self.hang_up()
+        return moment_s
+
+    def shut_down(self) -> None:
+        """Have it shut itself down, and wait until all of it is on the card."""
+        with suppress(RuntimeError):  # ssh may be gone before it has answered
+            self.host.run("systemctl poweroff")
+        self.hang_up()
+        self.machine.wait_until_off(timeout_s=300)
+
+    def hang_up(self) -> None:
+        """End the connection that ssh keeps open for the next command."""
+        line = ["ssh", "-F", str(self.ssh_config), "-O", "exit", _NAME]
+        subprocess.run(line, check=False, stdin=subprocess.DEVNULL, capture_output=True)
+
+    def boot_id(self) -> str:
+        """Return what is another one after each start."""
+        return str(self.host.check_output("cat /proc/sys/kernel/random/boot_id"))
+
+    def wait_for_another_boot(self, before: str, timeout_s: float = BOOT_TIMEOUT_S) -> float:
+        """Wait until it has started anew; return after how many s. Raises `TimeoutError`."""
+        start = time.monotonic()
+        while time.monotonic() - start < timeout_s:
+            with suppress(OSError, RuntimeError, AssertionError, subprocess.TimeoutExpired):
+                wait_for_ssh(self.machine.ssh_port, timeout_s)
+                if self.boot_id() != before:
+                    return time.monotonic() - start
+            self.hang_up()
+            time.sleep(2)
+        raise TimeoutError(f"it has not started anew after {timeout_s:.0f} s")
+
+    def wait_until_running(self) -> str:
+        """Wait until the start is over; return what systemd calls the state of the machine."""
+        return str(self.host.run("systemctl is-system-running --wait").stdout.strip())
+
+    def wait_for_slots(self, since_s: float, timeout_s: float = SLOT_TIMEOUT_S) -> int:
+        """Wait until all meters are stored in a slot after `since_s`; return the first such slot.
+
+        Raises `TimeoutError`.
+        """
+        end = time.monotonic() + timeout_s
+        while time.monotonic() < end:
+            with suppress(AssertionError, KeyError):  # InfluxDB may not be there yet
+                slots = self.stored(since_s)
+                complete = [slot for slot, meters in slots.items() if set(meters) == set(METERS)]
+                if complete:
+                    return min(complete)
+            time.sleep(INTERVAL_S)
+        raise TimeoutError(f"no slot of all meters was stored within {timeout_s:.0f} s")
+
+    def stored(self, since_s: float, until_s: float | None = None) -> Slots:
+        """Return the points of the measurement `meter` by slot and meter."""
+        until = "" if until_s is None else f" AND time <= {int(until_s)}s"
+        found = rows(self.host, f"SELECT * FROM meter WHERE time >= {int(since_s)}s{until}")
+        slots: Slots = {}
+        for row in found:
+            slots.setdefault(row["time"], {})[row["meter"]] = row
+        return slots
+
+    def copy_card_to(self, target: Path) -> None:
+        """Keep a copy of the card; the machine must be off."""
+        assert not self.machine.is_on, "its card is in use"
+        new = target.with_suffix(".new")
+        line = ["cp", "--sparse=always", "--reflink=auto", str(self.machine.card), str(new)]
+        subprocess.run(line, check=True)
+        new.replace(target)
+
+
+def wait_until(condition: Callable[[], bool], timeout_s: float, otherwise: str) -> float:
+    """Wait until `condition` holds; return after how many s. Raises `TimeoutError`."""
+    start = time.monotonic()
+    while not condition():
+        if time.monotonic() - start > timeout_s:
+            raise TimeoutError(f"{otherwise} within {timeout_s:.0f} s")
+        time.sleep(0.5)
+    return time.monotonic() - start
+
+
+def _free_port() -> int:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        port: int = server.getsockname()[1]
+        return port

@@ -1,0 +1,243 @@
+"""The board: QEMU without KVM, its card behind nbdkit, and the plug that can be pulled.
+
+    card.raw     the card                     nbd.pid, card.sock   its electronics
+    console.log  the serial console           qemu.pid, qmp.sock   the board
+    usb1.sock … usb4.sock                     the USB ports, see adapters.py
+
+The card keeps what was flushed. What was only written is in nbdkit's memory and is lost with
+the power, as in a card's own cache: that is what its filter `cache` is for.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Final
+
+from virtual_pi import unix
+
+NO_CLOCK: Final = "1970-01-01T00:00:00"
+"""What a Pi without a battery-backed clock starts from."""
+USB_PORTS: Final = 4
+MEMORY_MIB: Final = 1024
+BOOT_AT_MIB: Final = 8
+"""Where card/build puts the boot partition."""
+# The console is to be seen here whatever the card says. A PC's clock would survive a
+# power cut, which a Pi's does not. Against flaws of processors that QEMU does not have,
+# nothing needs to be done, and it would cost a third of the speed.
+_BOARD: Final = "console=ttyS0,115200 initcall_blacklist=cmos_init mitigations=off"
+
+
+class PowerError(RuntimeError):
+    """The machine could not be switched on; says why."""
+
+
+@dataclass(frozen=True)
+class VirtualPi:
+    """One board with its card; all it knows is in its folder.
+
+    Ports of this machine's loopback lead to its ssh and to its Grafana.
+    """
+
+    folder: Path
+    ssh_port: int
+    web_port: int
+
+    @property
+    def card(self) -> Path:
+        """Return the image of the card."""
+        return self.folder / "card.raw"
+
+    @property
+    def console(self) -> Path:
+        """Return what the serial console has printed since the card was put in."""
+        return self.folder / "console.log"
+
+    @property
+    def usb_ports(self) -> list[Path]:
+        """Return the sockets of the USB ports."""
+        return [self.folder / f"usb{number}.sock" for number in range(1, USB_PORTS + 1)]
+
+    @property
+    def is_on(self) -> bool:
+        """Tell whether the board has power."""
+        return self._process("qemu.pid") is not None
+
+    def insert(self, card: Path) -> None:
+        """Put in a copy of a card; what was there before is lost, the power is cut."""
+        self.cut()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.console.unlink(missing_ok=True)
+        subprocess.run(
+            ["cp", "--sparse=always", "--reflink=auto", str(card), str(self.card)], check=True
+        )
+
+    def power_on(self, image: Path, *, clock: str = NO_CLOCK) -> None:
+        """Give it power; `image` holds the kernel, and `clock` is what its clock starts from.
+
+        The words for the kernel are those of cmdline.txt on the card, as with a Pi's firmware.
+        Raises `PowerError`.
+        """
+        self.cut()
+        words = f"{self.cmdline()} {_BOARD}"
+        forwards = [
+            f"hostfwd=tcp:127.0.0.1:{self.ssh_port}-:22",
+            f"hostfwd=tcp:127.0.0.1:{self.web_port}-:3000",
+        ]
+        options = {
+            "machine": "pc",
+            "accel": "tcg,thread=multi",
+            "smp": "2",
+            "m": str(MEMORY_MIB),
+            "display": "none",
+            "kernel": str((image / "vmlinuz").resolve()),
+            "initrd": str((image / "initrd.img").resolve()),
+            "append": words,
+            "rtc": f"base={clock}",
+            "netdev": ",".join(["user", "id=net", *forwards]),
+            "action": "watchdog=reset",
+            "qmp": "unix:qmp.sock,server=on,wait=off",
+            "pidfile": "qemu.pid",
+        }
+        line = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-daemonize"]
+        line += [word for name, value in options.items() for word in (f"-{name}", value)]
+        line += ["-chardev", "file,id=console,path=console.log,append=on"]
+        line += ["-serial", "chardev:console"]
+        line += ["-blockdev", "nbd,node-name=card,server.type=unix,server.path=card.sock"]
+        devices = ["virtio-blk-pci,drive=card", "virtio-net-pci,netdev=net,romfile="]
+        devices += ["i6300esb", "virtio-rng-pci", "qemu-xhci,id=usb"]
+        for number, port in enumerate(self.usb_ports, 1):
+            line += ["-chardev", f"socket,id=usb{number},path={port.name},server=on,wait=off"]
+            devices.append(f"usb-serial,bus=usb.0,port={number},chardev=usb{number}")
+        electronics = "nbdkit --unix card.sock --pidfile nbd.pid --filter=cache file card.raw"
+        self._start([*electronics.split(), "cache=writeback"])
+        self._start([*line, *(word for device in devices for word in ("-device", device))])
+
+    def cmdline(self) -> str:
+        """Return the words for the kernel that are on the card; raises `PowerError`."""
+        partition = f"{self.card}@@{BOOT_AT_MIB}M"
+        line = ["mtype", "-i", partition, "::/cmdline.txt"]
+        read = subprocess.run(line, check=False, capture_output=True, text=True)
+        if read.returncode != 0 or not read.stdout.strip():
+            raise PowerError(f"no cmdline.txt can be read from the card: {read.stderr.strip()}")
+        return read.stdout.strip()
+
+    def cut(self) -> None:
+        """Take the power away: the card's electronics first, so that nothing more reaches it."""
+        for name in ("nbd.pid", "qemu.pid"):
+            if (number := self._process(name)) is not None:
+                with suppress(ProcessLookupError):
+                    os.kill(number, signal.SIGKILL)
+                while self._process(name) is not None:
+                    time.sleep(0.01)
+            (self.folder / name).unlink(missing_ok=True)
+        for stale in self.folder.glob("*.sock"):
+            stale.unlink()
+
+    def wait_until_off(self, timeout_s: float) -> None:
+        """Wait until it has shut itself down, and let the card finish; raises `TimeoutError`."""
+        _wait(lambda: not self.is_on, timeout_s, "it has not shut itself down")
+        if (number := self._process("nbd.pid")) is not None:
+            os.kill(number, signal.SIGTERM)
+            _wait(lambda: self._process("nbd.pid") is None, timeout_s, "the card is still busy")
+        self.cut()
+
+    @contextmanager
+    def events(self) -> Iterator[IO[str]]:
+        """Give QEMU's machine protocol: after the greeting, one JSON object a line."""
+        with (
+            unix.connect(self.folder / "qmp.sock") as connection,
+            connection.makefile("rw", encoding="utf-8") as lines,
+        ):
+            lines.readline()  # the greeting
+            yield lines
+
+    def qmp(self, command: str, **arguments: object) -> Any:  # noqa: ANN401 # as JSON has it
+        """Return QEMU's answer to a command of its machine protocol; raises `RuntimeError`."""
+        with self.events() as lines:
+            for request in (
+                {"execute": "qmp_capabilities"},
+                {"execute": command, "arguments": arguments},
+            ):
+                lines.write(json.dumps(request) + "\n")
+                lines.flush()
+                answer = {"event": ""}
+                while "event" in answer:
+                    answer = json.loads(lines.readline())
+        if "error" in answer:
+            raise RuntimeError(f"{command}: {answer['error']}")
+        return answer["return"]
+
+    def counters(self) -> dict[str, int]:
+        """Return what the card was asked for since the power came: bytes and requests."""
+        stats = self.qmp("query-blockstats")[0]["stats"]
+        names = ("rd_bytes", "wr_bytes", "wr_operations", "flush_operations")
+        return {name: stats[name] for name in names}
+
+    def _start(self, line: list[str]) -> None:
+        done = subprocess.run(
+            line,
+            check=False,
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        if done.returncode != 0:
+            raise PowerError(f"{line[0]}: {done.stderr.strip()}")
+
+    def _process(self, pid_file: str) -> int | None:
+        """Return the number in the file if that process is alive and ours; they are used again."""
+        try:
+            number = int((self.folder / pid_file).read_text(encoding="ascii"))
+            state = Path(f"/proc/{number}/stat").read_text(encoding="utf-8").rpartition(")")[2]
+            command = Path(f"/proc/{number}/cmdline").read_bytes()
+        except (FileNotFoundError, ProcessLookupError, ValueError):
+            return None
+        return number if state.split()[0] != "Z" and b"card.sock" in command else None
+
+
+def _wait(condition: Callable[[], bool], timeout_s: float, otherwise: str) -> None:
+    end = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError(f"{otherwise} after {timeout_s:.0f} s")
+        time.sleep(0.1)
+
+
+def wait_for_ssh(port: int, timeout_s: float) -> float:
+    """Return after how many s sshd says who it is; raises `TimeoutError`.
+
+    QEMU takes a connection long before the machine does, so a connection proves nothing.
+    """
+    start = time.monotonic()
+    while (passed := time.monotonic() - start) < timeout_s:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), 5) as connection:
+            if connection.recv(4) == b"SSH-":
+                _take_leave(connection)
+                return time.monotonic() - start
+        time.sleep(0.5)
+    raise TimeoutError(f"no ssh on port {port} after {passed:.0f} s")
+
+
+def _take_leave(connection: socket.socket) -> None:
+    """Go in a way that sshd does not take for an error."""
+    connection.sendall(b"SSH-2.0-look\r\n")
+    connection.shutdown(socket.SHUT_WR)
+    while connection.recv(4096):
+        pass
+
+
+if __name__ == "__main__":  # for whoever finds a machine that was left running
+    for name in sys.argv[1:]:
+        VirtualPi(Path(name), 0, 0).cut()

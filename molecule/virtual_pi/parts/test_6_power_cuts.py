@@ -1,0 +1,103 @@
+"""Power cuts at random moments: the card comes back without a hand, and nothing false is on it."""
+
+from __future__ import annotations
+
+import os
+import random
+import statistics
+import subprocess
+import time
+from dataclasses import dataclass, field
+
+import pytest
+
+from appliance import EXPECTED, INTERVAL_S
+from virtual_pi.bench import Bench
+from virtual_pi.machine import BOOT_AT_MIB
+from virtual_pi.progress import Figure, Tell
+from virtual_pi.truth import displayed, false_points, missing_points
+
+pytestmark = pytest.mark.timeout(1800)
+
+CUTS = int(os.environ.get("VIRTUAL_PI_CUTS", "20"))
+AFTER_S = (1.0, 30.0)
+"""A cut comes so long after a stored slot was seen."""
+BUSY_S = 1.5
+"""Every other cut falls into this part of a slot, in which it is read and written."""
+
+
+@dataclass
+class Life:
+    """What has happened to the machine so far."""
+
+    random: random.Random
+    seed: int
+    begin_s: float = 0.0
+    first_slot: int = 0
+    """Stored since the last start."""
+    back_after_s: list[float] = field(default_factory=list)
+
+
+@pytest.fixture(scope="module")
+def life(tell: Tell) -> Life:
+    seed = int(os.environ.get("VIRTUAL_PI_SEED", random.randrange(2**32)))
+    tell(f"  VIRTUAL_PI_SEED={seed} has the cuts come at the same moments")
+    return Life(random.Random(seed), seed, begin_s=time.time())
+
+
+@pytest.fixture
+def running(pi: Bench, life: Life) -> Bench:
+    """Give a machine that stores readings; it may have been left without power."""
+    if not pi.machine.is_on:
+        pi.start()
+        life.first_slot = pi.wait_for_slots(pi.powered_s)
+    return pi
+
+
+@pytest.mark.parametrize("number", range(1, CUTS + 1))
+def test_cut(running: Bench, life: Life, number: int, tell: Tell) -> None:
+    wait_s = life.random.uniform(*AFTER_S)
+    if number % 2:
+        due_s = time.time() + wait_s
+        wait_s += INTERVAL_S - due_s % INTERVAL_S + life.random.uniform(0, BUSY_S)
+    time.sleep(wait_s)
+    first_slot = life.first_slot
+    cut_s = running.cut()
+    life.first_slot = 0
+    running.start()
+    life.first_slot = running.wait_for_slots(cut_s)
+    life.back_after_s.append(life.first_slot - cut_s)
+    into_s = cut_s % INTERVAL_S
+    tell(f"  cut {into_s:.1f} s into a slot; stored again after {life.back_after_s[-1]:.0f} s")
+
+    stored, shown = running.stored(life.begin_s), displayed(running.journal)
+    in_hand = cut_s - into_s
+    assert missing_points(stored, shown, first_slot, in_hand - INTERVAL_S) == []
+    assert false_points(stored, shown) == []
+    assert running.wait_until_running() == "running"
+    for unit in EXPECTED["services"]:
+        assert running.host.check_output("systemctl show --value -p NRestarts %s", unit) == "0"
+
+
+def test_the_file_systems_are_sound_after_all_that(running: Bench) -> None:
+    running.shut_down()
+    card, boot = running.machine.card, running.folder / "boot.img"
+    at = f"{card}?offset={(BOOT_AT_MIB + 512) * 2**20}"
+    checked = subprocess.run(
+        ["e2fsck", "-f", "-n", at], check=False, capture_output=True, text=True
+    )
+    assert checked.returncode == 0, checked.stdout
+    extract = ["dd", f"if={card}", f"of={boot}", "bs=1M", f"skip={BOOT_AT_MIB}", "count=512"]
+    subprocess.run([*extract, "conv=sparse", "status=none"], check=True)
+    checked = subprocess.run(["fsck.vfat", "-n", boot], check=False, capture_output=True, text=True)
+    boot.unlink()
+    assert checked.returncode == 0, checked.stdout
+
+
+def test_how_long_it_took(life: Life, figure: Figure) -> None:
+    assert life.back_after_s
+    middle, worst = statistics.median(life.back_after_s), max(life.back_after_s)
+    figure(
+        "power cut to first stored slot",
+        f"{middle:.0f} s (median of {len(life.back_after_s)}; longest {worst:.0f} s)",
+    )

@@ -1,0 +1,132 @@
+"""A start without the time: nothing is stored before it is known, and nothing with a false one."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+
+import pytest
+
+from appliance import INTERVAL_S, METERS, rows
+from virtual_pi.bench import Bench, wait_until
+from virtual_pi.progress import Figure
+from virtual_pi.time_server import TimeServer
+from virtual_pi.truth import displayed, false_points
+
+pytestmark = pytest.mark.timeout(2400)
+
+SAVED = "/var/lib/systemd/timesync/clock"
+HOURS_AGO = 5
+BLIND_S = 60.0
+"""How long the collector reads without knowing the time."""
+TIME_WITHIN_S = 420.0
+"""timesyncd asks at intervals that grow to some minutes."""
+MEASUREMENTS = ("meter", "meter_state", "house", "collector")
+
+
+@dataclass(frozen=True)
+class Start:
+    """One start without the time, and how it went on; moments in s since 1970."""
+
+    cut_s: float
+    began_at: float
+    """What its own clock showed when ssh was there."""
+    served_s: float
+    """From when on the time was to be had."""
+    first_slot: int
+    read: int
+    """Readings of one meter before that."""
+    log: str
+
+
+@pytest.fixture(scope="module")
+def history(pi: Bench) -> tuple[Bench, int]:
+    """Give a machine that has stored something, and the first slot of it."""
+    pi.start()
+    pi.wait_for_slots(pi.powered_s)
+    (first,) = rows(pi.host, "SELECT first(watts) FROM meter")
+    return pi, first["time"]
+
+
+def start_without_time(bench: Bench, prepare: str, time_server: TimeServer) -> Start:
+    bench.host.check_output(f"{prepare} && sync")
+    cut_s = bench.cut()
+    time_server.stop()
+    try:
+        bench.start()
+        host = bench.host
+        began_at = float(host.check_output("date +%s"))
+        assert host.check_output("timedatectl show --value -p NTPSynchronized") == "no"
+        wait_until(
+            lambda: host.run("systemctl is-active pzem.service").stdout.strip() == "active",
+            120,
+            "the collector has not started",
+        )
+        begin_s = time.time()
+        time.sleep(BLIND_S)
+        shown = displayed(bench.journal)
+        read = min(sum(slot > begin_s for slot in shown[meter]) for meter in METERS)
+        assert host.check_output("timedatectl show --value -p NTPSynchronized") == "no"
+    finally:
+        time_server.start()
+    served_s = time.time()
+    first_slot = bench.wait_for_slots(served_s - INTERVAL_S, TIME_WITHIN_S + 60)
+    log = host.check_output("journalctl --boot --unit=pzem.service --output=cat --no-pager")
+    return Start(cut_s, began_at, served_s, first_slot, read, log)
+
+
+@pytest.fixture(scope="module")
+def hours_ago(history: tuple[Bench, int], time_server: TimeServer) -> Start:
+    """Start with a saved time of before anything was stored."""
+    bench, first = history
+    saved_at = first - HOURS_AGO * 3600
+    return start_without_time(bench, f"touch -d @{saved_at} {SAVED}", time_server)
+
+
+@pytest.fixture(scope="module")
+def no_saved_time(hours_ago: Start, history: tuple[Bench, int], time_server: TimeServer) -> Start:
+    """Start with no saved time at all, from 1970 or what systemd makes of it."""
+    return start_without_time(history[0], f"rm {SAVED}", time_server)
+
+
+@pytest.fixture(params=["hours_ago", "no_saved_time"])
+def start(request: pytest.FixtureRequest) -> Start:
+    start: Start = request.getfixturevalue(request.param)
+    return start
+
+
+def test_the_clock_was_wrong_at_first(start: Start, history: tuple[Bench, int]) -> None:
+    assert start.began_at < history[1] - 3600
+
+
+def test_meters_were_read_meanwhile(start: Start) -> None:
+    assert start.read >= BLIND_S / INTERVAL_S - 4
+
+
+def test_nothing_is_stored_of_before_the_time_was_known(
+    start: Start, history: tuple[Bench, int]
+) -> None:
+    bench, first = history
+    for measurement in MEASUREMENTS:
+        within = f"time > {int(start.cut_s)}s AND time < {int(start.served_s)}s"
+        assert rows(bench.host, f"SELECT * FROM {measurement} WHERE {within}") == []
+        assert rows(bench.host, f"SELECT * FROM {measurement} WHERE time < {first}s") == []
+
+
+def test_what_is_stored_from_then_on_is_true(start: Start, history: tuple[Bench, int]) -> None:
+    bench, _ = history
+    stored = bench.stored(start.served_s, start.first_slot + 60)
+    assert stored
+    assert false_points(stored, displayed(bench.journal)) == []
+
+
+def test_what_was_dropped_is_counted_in_the_log(start: Start) -> None:
+    assert "the clock is not synchronised yet; nothing is stored until it is" in start.log
+    (dropped,) = re.findall(r"the clock is right; (\d+) cycles read before are dropped", start.log)
+    assert int(dropped) >= start.read
+
+
+def test_how_long_it_took(start: Start, figure: Figure) -> None:
+    name = "from the time's being there to the first stored slot"
+    figure(name, f"{start.first_slot - start.served_s:.0f} s")
