@@ -40,7 +40,7 @@ class Life:
 
 @pytest.fixture(scope="module")
 def life(tell: Tell) -> Life:
-    seed = int(os.environ.get("VIRTUAL_PI_SEED", random.randrange(2**32)))
+    seed = int(os.environ.get("VIRTUAL_PI_SEED") or random.randrange(2**32))
     tell(f"  VIRTUAL_PI_SEED={seed} has the cuts come at the same moments")
     return Life(random.Random(seed), seed, begin_s=time.time())
 
