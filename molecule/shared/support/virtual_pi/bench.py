@@ -132,6 +132,12 @@ class Bench:
         line = ["ssh", "-F", str(self.ssh_config), "-O", "exit", _NAME]
         subprocess.run(line, check=False, stdin=subprocess.DEVNULL, capture_output=True)
 
+    def unpack(self, archive: Path, folder: str) -> None:
+        """Unpack a tar file in a new folder of the user's home."""
+        line = ["ssh", "-F", str(self.ssh_config), _NAME, f"mkdir {folder} && tar xf - -C {folder}"]
+        with archive.open("rb") as content:
+            subprocess.run(line, check=True, stdin=content, env=remote.ssh_environment())
+
     def boot_id(self) -> str:
         """Return what is another one after each start."""
         return str(self.host.check_output("cat /proc/sys/kernel/random/boot_id"))

@@ -21,6 +21,16 @@ PASSWORD: Final = "raspberry"
 TIMEOUT_S: Final = 300.0
 
 
+def ssh_environment() -> dict[str, str]:
+    """Return the environment in which ssh finds the password, where it has no key."""
+    return {
+        **os.environ,
+        "SSH_ASKPASS": str(ASKPASS),
+        "SSH_ASKPASS_REQUIRE": "force",
+        ASKPASS_VARIABLE: PASSWORD,
+    }
+
+
 class SudoSshBackend(SshBackend):  # type: ignore[misc] # testinfra ships no types
     """Runs each command over ssh, through sudo if that is wanted."""
 
@@ -41,12 +51,7 @@ class SudoSshBackend(SshBackend):  # type: ignore[misc] # testinfra ships no typ
             check=False,
             input=f"{PASSWORD}\n".encode() if self.sudo else b"",
             capture_output=True,
-            env={
-                **os.environ,
-                "SSH_ASKPASS": str(ASKPASS),
-                "SSH_ASKPASS_REQUIRE": "force",
-                ASKPASS_VARIABLE: PASSWORD,
-            },
+            env=ssh_environment(),
             timeout=TIMEOUT_S,
         )
         return self.result(done.returncode, self.encode(line), done.stdout, done.stderr)
