@@ -145,6 +145,7 @@ class Bench:
     def wait_for_another_boot(self, before: str, timeout_s: float = BOOT_TIMEOUT_S) -> float:
         """Wait until it has started anew; return after how many s. Raises `TimeoutError`."""
         start = time.monotonic()
+        self.hang_up()
         while time.monotonic() - start < timeout_s:
             with suppress(OSError, RuntimeError, AssertionError, subprocess.TimeoutExpired):
                 wait_for_ssh(self.machine.ssh_port, timeout_s)

@@ -16,12 +16,13 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, Final, Self
 
 from virtual_pi import unix
 
@@ -151,31 +152,10 @@ class VirtualPi:
             _wait(lambda: self._process("nbd.pid") is None, timeout_s, "the card is still busy")
         self.cut()
 
-    @contextmanager
-    def events(self) -> Iterator[IO[str]]:
-        """Give QEMU's machine protocol: after the greeting, one JSON object a line."""
-        with (
-            unix.connect(self.folder / "qmp.sock") as connection,
-            connection.makefile("rw", encoding="utf-8") as lines,
-        ):
-            lines.readline()  # the greeting
-            yield lines
-
     def qmp(self, command: str, **arguments: object) -> Any:  # noqa: ANN401 # as JSON has it
         """Return QEMU's answer to a command of its machine protocol; raises `RuntimeError`."""
-        with self.events() as lines:
-            for request in (
-                {"execute": "qmp_capabilities"},
-                {"execute": command, "arguments": arguments},
-            ):
-                lines.write(json.dumps(request) + "\n")
-                lines.flush()
-                answer = {"event": ""}
-                while "event" in answer:
-                    answer = json.loads(lines.readline())
-        if "error" in answer:
-            raise RuntimeError(f"{command}: {answer['error']}")
-        return answer["return"]
+        with unix.connect(self.folder / "qmp.sock") as connection:
+            return _command(connection, command, **arguments)
 
     def counters(self) -> dict[str, int]:
         """Return what the card was asked for since the power came: bytes and requests."""
@@ -205,6 +185,62 @@ class VirtualPi:
         except (FileNotFoundError, ProcessLookupError, ValueError):
             return None
         return number if state.split()[0] != "Z" and b"card.sock" in command else None
+
+
+class Events:
+    """What QEMU tells of the board while this is entered; nobody else may ask it meanwhile."""
+
+    def __init__(self, machine: VirtualPi) -> None:
+        self._socket = machine.folder / "qmp.sock"
+        self._seen: list[tuple[float, str]] = []
+
+    def __enter__(self) -> Self:
+        self._connection = unix.connect(self._socket)
+        _command(self._connection, "query-status")
+        self._thread = threading.Thread(target=self._listen, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(OSError):
+            self._connection.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        self._connection.close()
+
+    def wait_for(self, name: str, timeout_s: float) -> float:
+        """Return when there was an event of this name, in s since 1970; raises `TimeoutError`."""
+        end = time.monotonic() + timeout_s
+        while time.monotonic() < end:
+            for moment_s, seen in list(self._seen):
+                if seen == name:
+                    return moment_s
+            time.sleep(0.1)
+        names = ", ".join(seen for _, seen in self._seen) or "nothing"
+        raise TimeoutError(f"no {name} within {timeout_s:.0f} s, but {names}")
+
+    def _listen(self) -> None:
+        with suppress(OSError), self._connection.makefile(encoding="utf-8") as lines:
+            for line in lines:
+                if event := json.loads(line).get("event"):
+                    self._seen.append((time.time(), event))
+
+
+def _command(connection: socket.socket, command: str, **arguments: object) -> Any:  # noqa: ANN401
+    """Return the answer to the first command on a connection; raises `RuntimeError`."""
+    with connection.makefile("rw", encoding="utf-8") as lines:
+        lines.readline()  # the greeting
+        for request in (
+            {"execute": "qmp_capabilities"},
+            {"execute": command, "arguments": arguments},
+        ):
+            lines.write(json.dumps(request) + "\n")
+            lines.flush()
+            answer = {"event": ""}
+            while "event" in answer:
+                answer = json.loads(lines.readline())
+    if "error" in answer:
+        raise RuntimeError(f"{command}: {answer['error']}")
+    return answer["return"]
 
 
 def _wait(condition: Callable[[], bool], timeout_s: float, otherwise: str) -> None:
