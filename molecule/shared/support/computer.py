@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from aloud import run_aloud
 from appliance import ROOT
 
 
@@ -55,18 +56,4 @@ class Computer:
         line = [sys.executable, "-m", "controller", "provision", *words]
         line += ["--password-file", str(self.password_file)]
         environment = {**os.environ, "HOME": str(self.home), "PYTHONPATH": str(self.clone)}
-        printed: list[str] = []
-        with subprocess.Popen(
-            line,
-            cwd=self.clone,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        ) as running:
-            assert running.stdout is not None
-            for text in running.stdout:
-                printed.append(text)
-                seen(text.rstrip("\n"))
-        return subprocess.CompletedProcess(line, running.returncode, "".join(printed), "")
+        return run_aloud(line, cwd=self.clone, env=environment, seen=seen)

@@ -1,44 +1,69 @@
-"""What all parts need: machines, somebody who tells how far it is, and the table at the end."""
+"""What all parts need: machines, the time, somebody who tells how far it is, the table at the end.
+
+Two parts run at a time, each in a worker of pytest-xdist: a machine keeps one core busy.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
 from appliance import STATE
 from virtual_pi.bench import Bench
-from virtual_pi.cards import HOUSE, IMAGE, Provisioned, go_by_ssh
+from virtual_pi.cards import HOUSE, IMAGE, Provisioned, bare_machine, go_by_ssh
 from virtual_pi.progress import Figure, Tell
 from virtual_pi.remote import PASSWORD
+from virtual_pi.table import FIGURE, Table, clock, what_failed
 from virtual_pi.time_server import TimeServer
 
 PARTS: Final = tuple(path.stem for path in sorted(Path(__file__).parent.glob("test_*.py")))
 """Such as test_4_hot_plug."""
+FIRST: Final = ("image", "provision", "localhost", "power_cuts")
+"""What makes something of a bare card begins, then the longest part that needs a provisioned one;
+the others follow by their numbers."""
+TIMEOUT_S: Final = 3 * 3600
+"""For a check with all that is made for it; what is waited for has closer limits."""
 
-
-@dataclass
-class Report:
-    """What the table at the end is made of."""
-
-    held: dict[str, int] = field(default_factory=dict)
-    failed: dict[str, list[str]] = field(default_factory=dict)
-    took_s: dict[str, float] = field(default_factory=dict)
-    figures: list[tuple[str, str]] = field(default_factory=list)
-    begin_s: float = field(default_factory=time.monotonic)
-
-
-_report: Final = pytest.StashKey[Report]()
+_begin_s: Final = pytest.StashKey[float]()
+_item: Final = pytest.StashKey[pytest.Item]()
+"""The check that is being run."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[_report] = Report()
+    """Begin to count; workers are told when that was, and the table is not theirs."""
+    worker = getattr(config, "workerinput", None)
+    config.stash[_begin_s] = begin_s = worker["begin_s"] if worker else time.monotonic()
+    if worker is None:
+        config.pluginmanager.register(Table(PARTS, begin_s))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:  # noqa: ANN401 # pytest-xdist ships no types
+    """Tell a worker when the run began."""
+    node.workerinput["begin_s"] = node.config.stash[_begin_s]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
+    """Have one source of the time, for the machines of all workers."""
+    if hasattr(session.config, "workerinput"):
+        return (yield)
+    server = TimeServer()
+    try:
+        server.start()
+    except OSError as error:
+        pytest.exit(f"port 123/udp of this machine is needed for the time: {error}", 2)
+    try:
+        return (yield)
+    finally:
+        server.stop()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -48,87 +73,61 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for word in words:
         found = [part for part in PARTS if word == part or word in part.split("_", 2)[1:]]
         if not found:
-            names = ", ".join(part.split("_", 2)[2] for part in PARTS)
+            names = ", ".join(_number_and_name(part)[1] for part in PARTS)
             raise pytest.UsageError(f"there is no part {word}; there are: {names}")
         wanted.update(found)
     if wanted:
         others = [item for item in items if item.path.stem not in wanted]
         items[:] = [item for item in items if item.path.stem in wanted]
         config.hook.pytest_deselected(items=others)
+    items.sort(key=_turn)
+    for item in items:
+        item.add_marker(pytest.mark.timeout(TIMEOUT_S))
+
+
+def _turn(item: pytest.Item) -> int:
+    _, name = _number_and_name(item.path.stem)
+    return FIRST.index(name) if name in FIRST else len(FIRST)
+
+
+def _number_and_name(part: str) -> tuple[str, str]:
+    _, number, name = part.split("_", 2)
+    return number, name
+
+
+def _say(item: pytest.Item, text: str) -> None:
+    """Print a line at once, whatever is captured, with the time since the beginning."""
+    capture = item.config.pluginmanager.get_plugin("capturemanager")
+    assert capture is not None
+    passed = clock(time.monotonic() - item.config.stash[_begin_s])
+    part = " ".join(_number_and_name(item.path.stem)).replace("_", " ")
+    with capture.global_and_fixture_disabled():
+        # What a worker prints elsewhere is for pytest-xdist.
+        print(f"{passed}  {part}: {text}", file=sys.stderr, flush=True)
+
+
+@pytest.fixture(scope="session")
+def tell(pytestconfig: pytest.Config) -> Tell:
+    """Give what tells people how far it is."""
+    return lambda text: _say(pytestconfig.stash[_item], text)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Say what is looked at."""
+    item.config.stash[_item] = item
+    _say(item, item.name.removeprefix("test_").replace("_", " "))
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Note how each check has ended, and say at once what has failed."""
-    outcome = yield
-    report = item.config.stash[_report]
-    part = item.path.stem
-    report.took_s[part] = report.took_s.get(part, 0.0) + outcome.duration
-    if outcome.failed:
-        crash = getattr(outcome.longrepr, "reprcrash", None)
-        why = crash.message.splitlines()[0] if crash else outcome.when
-        report.failed.setdefault(part, []).append(f"{item.name}: {why}")
-        _say(item.config, f"  FAILED: {why}")
-    elif outcome.when == "call" and outcome.passed:
-        report.held[part] = report.held.get(part, 0) + 1
-    return outcome
-
-
-def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
-    """Leave the dots out: each check has a line."""
-    return ("passed", "", "") if report.passed and report.when == "call" else None
-
-
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
-    """Print the table."""
-    report = config.stash[_report]
-    write = terminalreporter.write_line
-    write("")
-    write(f"{'part':<16} {'took':>8}   {'held':>4}  failed")
-    for part in PARTS:
-        if part not in report.took_s:
-            continue
-        took, failed = report.took_s[part], report.failed.get(part, [])
-        name = part.removeprefix("test_").replace("_", " ")
-        write(f"{name:<16} {_clock(took):>8}   {report.held.get(part, 0):>4}  {len(failed) or '-'}")
-        for line in failed:
-            write(f"{'':<16} {'':>8}   failed: {line}")
-    if report.figures:
-        width = max(len(name) for name, _ in report.figures)
-        write("")
-        for name, value in report.figures:
-            write(f"{name:<{width}}  {value}")
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
-
-
-def _say(config: pytest.Config, text: str) -> None:
-    """Print a line at once, whatever is captured, with the time since the beginning."""
-    capture = config.pluginmanager.get_plugin("capturemanager")
-    assert capture is not None
-    with capture.global_and_fixture_disabled():
-        print(f"{_clock(time.monotonic() - config.stash[_report].begin_s)}  {text}", flush=True)
-
-
-@pytest.fixture(scope="session")
-def tell(pytestconfig: pytest.Config) -> Tell:
-    """Give what tells people how far it is."""
-    return lambda text: _say(pytestconfig, text)
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Say what is looked at."""
-    _, number, name = item.path.stem.split("_", 2)
-    what = item.name.removeprefix("test_").replace("_", " ")
-    _say(item.config, f"{number} {name.replace('_', ' ')}: {what}")
+    """Say at once what has failed."""
+    report = yield
+    if report.failed:
+        _say(item, f"  FAILED: {what_failed(report)}")
+    return report
 
 
 @pytest.fixture(scope="session")
@@ -136,22 +135,10 @@ def figure(pytestconfig: pytest.Config, tell: Tell) -> Figure:
     """Note a figure, with its unit, for the table."""
 
     def note(name: str, value: str) -> None:
-        pytestconfig.stash[_report].figures.append((name, value))
+        pytestconfig.stash[_item].user_properties.append((FIGURE, (name, value)))
         tell(f"  {name}: {value}")
 
     return note
-
-
-@pytest.fixture(scope="session")
-def time_server() -> Iterator[TimeServer]:
-    """Give the only source of the time for all machines."""
-    server = TimeServer()
-    try:
-        server.start()
-    except OSError as error:
-        pytest.fail(f"port 123/udp of this machine is needed for the time: {error}")
-    yield server
-    server.stop()
 
 
 @pytest.fixture(scope="session")
@@ -162,31 +149,27 @@ def house() -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def provisioned(house: dict[str, str], time_server: TimeServer, tell: Tell) -> Provisioned:
+def provisioned(house: dict[str, str], tell: Tell) -> Provisioned:
     """Give a provisioned card: the one that part 2 has made, or one made now."""
     provisioned = Provisioned.of(house)
-    if provisioned.card.exists():
-        return provisioned
-    tell("  there is no provisioned card of this state of the project: making one")
-    computer = provisioned.new_computer(house, PASSWORD)
-    with Bench(STATE / "provision", IMAGE, provisioned.key) as bench:
-        bench.insert(IMAGE / "card.raw")
-        bench.start()
-        done = computer.provision(go_by_ssh(bench, computer), seen=lambda line: tell(f"    {line}"))
-        assert done.returncode == 0, "provisioning has failed, see above"
-        bench.shut_down()
-        provisioned.keep_card_of(bench)
+    with provisioned.lock():
+        if provisioned.card.exists():
+            return provisioned
+        tell("  there is no provisioned card of this state of the project: making one")
+        computer = provisioned.new_computer(house, PASSWORD)
+        with bare_machine("provisioned", provisioned.key) as bench:
+            target = go_by_ssh(bench, computer)
+            done = computer.provision(target, seen=lambda line: tell(f"  {line}"))
+            assert done.returncode == 0, "provisioning has failed, see above"
+            bench.shut_down()
+            provisioned.keep_card_of(bench)
     return provisioned
 
 
 @pytest.fixture(scope="module")
-def pi(
-    provisioned: Provisioned, time_server: TimeServer, request: pytest.FixtureRequest
-) -> Iterator[Bench]:
+def pi(provisioned: Provisioned, request: pytest.FixtureRequest) -> Iterator[Bench]:
     """Give a virtual Pi with a fresh copy of the provisioned card, switched off."""
-    time_server.start()
     with Bench(STATE / request.path.stem.removeprefix("test_"), IMAGE, provisioned.key) as bench:
         bench.insert(provisioned.card)
         yield bench
-    time_server.start()
     bench.machine.card.unlink(missing_ok=True)

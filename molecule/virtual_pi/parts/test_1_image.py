@@ -8,12 +8,10 @@ from collections.abc import Iterator
 import pytest
 from testinfra.host import Host
 
-from appliance import SHARED, STATE
+from appliance import SHARED
 from virtual_pi.bench import Bench
+from virtual_pi.cards import bare_machine
 from virtual_pi.machine import MEMORY_MIB
-from virtual_pi.time_server import TimeServer
-
-pytestmark = pytest.mark.timeout(900)
 
 BOOT = "/boot/firmware"
 # Asks each adapter for the ten registers of each address, with what a bare system has.
@@ -44,17 +42,14 @@ for port in sys.argv[1:]:
 
 
 @pytest.fixture(scope="module")
-def bench(time_server: TimeServer) -> Iterator[Bench]:
-    with Bench(STATE / "1_image", STATE / "image", STATE / "no_key") as bench:
-        bench.insert(STATE / "image" / "card.raw")
+def bench() -> Iterator[Bench]:
+    """Give the bare machine; this is also the test that it starts."""
+    with bare_machine("1_image") as bench:
         yield bench
-    bench.machine.card.unlink()
 
 
 @pytest.fixture(scope="module")
 def host(bench: Bench) -> Host:
-    """Give the bare machine; this is also the test that it starts."""
-    bench.start()
     return bench.host
 
 

@@ -11,14 +11,11 @@ from dataclasses import dataclass
 import pytest
 import yaml
 
-from appliance import ROOT, SHARED, STATE
+from appliance import ROOT, SHARED
 from virtual_pi.bench import Bench
-from virtual_pi.cards import IMAGE, Provisioned, go_by_ssh
+from virtual_pi.cards import Provisioned, bare_machine, go_by_ssh
 from virtual_pi.progress import Figure, Tell
 from virtual_pi.remote import PASSWORD
-from virtual_pi.time_server import TimeServer
-
-pytestmark = pytest.mark.timeout(7200)
 
 LABELS = [
     meter["label"]
@@ -46,14 +43,11 @@ def place(house: dict[str, str]) -> Provisioned:
 
 
 @pytest.fixture(scope="module")
-def bench(place: Provisioned, time_server: TimeServer) -> Iterator[Bench]:
+def bench(place: Provisioned) -> Iterator[Bench]:
     """Give a bare machine that has just been switched on for the first time."""
-    with Bench(STATE / "2_provision", IMAGE, place.key) as bench:
-        bench.insert(IMAGE / "card.raw")
-        bench.start()
+    with place.lock(), bare_machine("2_provision", place.key) as bench:
         bench.wait_until_running()
         yield bench
-    bench.machine.card.unlink()
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +60,7 @@ def provision(
 
     def run(*words: str) -> Run:
         before, begin = bench.boot_id(), time.monotonic()
-        done = computer.provision(target, *words, seen=lambda line: tell(f"    {line}"))
+        done = computer.provision(target, *words, seen=lambda line: tell(f"  {line}"))
         took_s = time.monotonic() - begin
         bench.hang_up()
         return Run(done, took_s, before, bench.boot_id())

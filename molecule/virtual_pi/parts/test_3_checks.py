@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
 
+from aloud import run_aloud
 from appliance import ROOT
 from virtual_pi.bench import Bench, wait_until
 from virtual_pi.cards import Provisioned
 from virtual_pi.progress import Tell
-
-pytestmark = pytest.mark.timeout(3600)
 
 CHECKS = ROOT / "molecule" / "default" / "tests"
 # QEMU's own network takes every connection to a port that it forwards, and no other.
@@ -73,18 +71,8 @@ def outcomes(bare_start: Bench, provisioned: Provisioned, tell: Tell) -> dict[st
         "APPLIANCE_METERS_JOURNAL": str(bare_start.journal),
         "PYTHONPATH": os.pathsep.join([str(ROOT / "molecule/shared/support"), str(ROOT)]),
     }
-    with subprocess.Popen(
-        [sys.executable, "-m", "pytest", *words, str(CHECKS)],
-        cwd=ROOT,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as running:
-        assert running.stdout is not None
-        for line in running.stdout:
-            tell(f"    {line.rstrip()}")
+    command = [sys.executable, "-m", "pytest", *words, str(CHECKS)]
+    run_aloud(command, cwd=ROOT, env=environment, seen=lambda line: tell(f"  {line}"))
     return read_report(report)
 
 

@@ -13,8 +13,6 @@ from pzem.testing import ORIGINAL_WIRING
 from virtual_pi.adapters import ForeignAdapter
 from virtual_pi.bench import Bench
 
-pytestmark = pytest.mark.timeout(1800)
-
 PULLED_S = 17.0
 RECOVERY_S = 3 * INTERVAL_S
 """From the plug to the first reading: the kernel and udev need a few seconds without KVM."""

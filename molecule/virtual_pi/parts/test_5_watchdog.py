@@ -13,8 +13,6 @@ from virtual_pi.bench import Bench
 from virtual_pi.machine import Events
 from virtual_pi.progress import Figure
 
-pytestmark = pytest.mark.timeout(2400)
-
 FREEZE = "echo 1 >/sys/fs/cgroup/init.scope/cgroup.freeze"
 RESET_WITHIN_S = 60.0
 

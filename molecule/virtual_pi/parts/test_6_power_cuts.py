@@ -17,8 +17,6 @@ from virtual_pi.machine import BOOT_AT_MIB
 from virtual_pi.progress import Figure, Tell
 from virtual_pi.truth import displayed, false_points, missing_points
 
-pytestmark = pytest.mark.timeout(1800)
-
 CUTS = int(os.environ.get("VIRTUAL_PI_CUTS", "20"))
 AFTER_S = (1.0, 30.0)
 """A cut comes so long after a stored slot was seen."""

@@ -11,8 +11,6 @@ from appliance import EXPECTED
 from virtual_pi.bench import Bench
 from virtual_pi.progress import Figure
 
-pytestmark = pytest.mark.timeout(3600)
-
 SETTLED_S = 180.0
 """From the first stored slot: what only belongs to a start is over."""
 STEADY_S = float(os.environ.get("VIRTUAL_PI_STEADY_S", "600"))

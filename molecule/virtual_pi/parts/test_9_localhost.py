@@ -13,17 +13,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from appliance import EXPECTED, METERS, ROOT, STATE
+from appliance import EXPECTED, METERS, ROOT
 from virtual_pi.bench import Bench
-from virtual_pi.cards import IMAGE
+from virtual_pi.cards import bare_machine
 from virtual_pi.progress import Figure, Tell
 from virtual_pi.remote import PASSWORD
 from virtual_pi.terminal import converse
-from virtual_pi.time_server import TimeServer
 
 TIMEOUT_S = 4 * 3600.0
-
-pytestmark = pytest.mark.timeout(TIMEOUT_S)
 
 FOLDER = "house-power-monitor"
 ANSWERS = {
@@ -45,14 +42,11 @@ class Run:
 
 
 @pytest.fixture(scope="module")
-def bench(time_server: TimeServer) -> Iterator[Bench]:
+def bench() -> Iterator[Bench]:
     """Give a bare machine."""
-    with Bench(STATE / "9_localhost", IMAGE, STATE / "no_key") as bench:
-        bench.insert(IMAGE / "card.raw")
-        bench.start()
+    with bare_machine("9_localhost") as bench:
         bench.wait_until_running()
         yield bench
-    bench.machine.card.unlink()
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +77,7 @@ def run(bench: Bench, archive: Path, tell: Tell) -> Run:
         bench.name,
         f"cd {FOLDER} && ./appliance provision localhost",
         ANSWERS,
-        seen=lambda line: tell(f"    {line}"),
+        seen=lambda line: tell(f"  {line}"),
         timeout_s=TIMEOUT_S - 1800,
     )
     took_s = time.monotonic() - begin

@@ -17,7 +17,7 @@ from appliance import INTERVAL_S, METERS, rows
 from pzem.testing import ORIGINAL_WIRING, SimulatedHouse, Simulator
 from virtual_pi import remote
 from virtual_pi.adapters import Bridge
-from virtual_pi.machine import NO_CLOCK, VirtualPi, wait_for_ssh
+from virtual_pi.machine import VirtualPi, wait_for_ssh
 
 BOOT_TIMEOUT_S: Final = 600.0
 """From power to ssh; it takes one to three minutes, and the file system may want a check."""
@@ -101,15 +101,12 @@ class Bench:
         self.hang_up()
         self.machine.insert(card)
 
-    def power_on(self, *, clock: str = NO_CLOCK) -> None:
-        """Give it power, and do not wait."""
-        self.hang_up()
-        self.machine.power_on(self.image, clock=clock)
-        self.powered_s = time.time()
-
-    def start(self, *, clock: str = NO_CLOCK) -> float:
+    def start(self, *, internet: bool = True) -> float:
         """Give it power and wait for ssh; return after how many s it was there."""
-        self.power_on(clock=clock)
+        self.hang_up()
+        self.machine.power_on(self.image)
+        self.machine.set_internet(there=internet)
+        self.powered_s = time.time()
         wait_for_ssh(self.machine.ssh_port, BOOT_TIMEOUT_S)
         return time.time() - self.powered_s
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from filelock import FileLock
 
 from appliance import ROOT, STATE
 from computer import Computer
@@ -64,6 +67,13 @@ class Provisioned:
         """Return what the computer keeps of the house."""
         return self.folder / "computer/home/.config/house-power-monitor" / HOUSE
 
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Be the only one that makes this card or waits for it."""
+        CARDS.mkdir(parents=True, exist_ok=True)
+        with FileLock(CARDS / ".lock"):
+            yield
+
     @property
     def key(self) -> Path:
         """Return the key that opens ssh."""
@@ -80,6 +90,16 @@ class Provisioned:
         cards = sorted(CARDS.glob("provisioned-*"), key=lambda path: path.stat().st_mtime)
         for old in [path for path in cards if path != self.folder][: 1 - KEPT]:
             shutil.rmtree(old)
+
+
+@contextmanager
+def bare_machine(part: str, key: Path = STATE / "no_key") -> Iterator[Bench]:
+    """Give a machine with a bare card, switched on for the first time; `key` will open its ssh."""
+    with Bench(STATE / part, IMAGE, key) as bench:
+        bench.insert(IMAGE / "card.raw")
+        bench.start()
+        yield bench
+    bench.machine.card.unlink()
 
 
 def go_by_ssh(bench: Bench, computer: Computer) -> str:

@@ -32,6 +32,9 @@ USB_PORTS: Final = 4
 MEMORY_MIB: Final = 1024
 BOOT_AT_MIB: Final = 8
 """Where card/build puts the boot partition."""
+HOUSEHOLD_MAC: Final = "52:54:00:00:00:01"
+INTERNET_MAC: Final = "52:54:00:00:00:02"
+"""As the card's network files have them."""
 # The console is to be seen here whatever the card says. A PC's clock would survive a
 # power cut, which a Pi's does not. Against flaws of processors that QEMU does not have,
 # nothing needs to be done, and it would cost a third of the speed.
@@ -46,7 +49,8 @@ class PowerError(RuntimeError):
 class VirtualPi:
     """One board with its card; all it knows is in its folder.
 
-    Ports of this machine's loopback lead to its ssh and to its Grafana.
+    Ports of this machine's loopback lead to its ssh and to its Grafana. That is one line of its
+    network, the household's; the other one is the internet, with the time, and can be cut.
     """
 
     folder: Path
@@ -82,15 +86,16 @@ class VirtualPi:
             ["cp", "--sparse=always", "--reflink=auto", str(card), str(self.card)], check=True
         )
 
-    def power_on(self, image: Path, *, clock: str = NO_CLOCK) -> None:
-        """Give it power; `image` holds the kernel, and `clock` is what its clock starts from.
+    def power_on(self, image: Path) -> None:
+        """Give it power; `image` holds the kernel.
 
         The words for the kernel are those of cmdline.txt on the card, as with a Pi's firmware.
         Raises `PowerError`.
         """
         self.cut()
         words = f"{self.cmdline()} {_BOARD}"
-        forwards = [
+        household = [
+            "net=10.0.3.0/24,restrict=on",
             f"hostfwd=tcp:127.0.0.1:{self.ssh_port}-:22",
             f"hostfwd=tcp:127.0.0.1:{self.web_port}-:3000",
         ]
@@ -103,19 +108,21 @@ class VirtualPi:
             "kernel": str((image / "vmlinuz").resolve()),
             "initrd": str((image / "initrd.img").resolve()),
             "append": words,
-            "rtc": f"base={clock}",
-            "netdev": ",".join(["user", "id=net", *forwards]),
+            "rtc": f"base={NO_CLOCK}",
             "action": "watchdog=reset",
             "qmp": "unix:qmp.sock,server=on,wait=off",
             "pidfile": "qemu.pid",
         }
         line = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-daemonize"]
         line += [word for name, value in options.items() for word in (f"-{name}", value)]
+        line += ["-netdev", ",".join(["user,id=household", *household])]
+        line += ["-netdev", "user,id=internet"]
         line += ["-chardev", "file,id=console,path=console.log,append=on"]
         line += ["-serial", "chardev:console"]
         line += ["-blockdev", "nbd,node-name=card,server.type=unix,server.path=card.sock"]
-        devices = ["virtio-blk-pci,drive=card", "virtio-net-pci,netdev=net,romfile="]
-        devices += ["i6300esb", "virtio-rng-pci", "qemu-xhci,id=usb"]
+        devices = ["virtio-blk-pci,drive=card", "i6300esb", "virtio-rng-pci", "qemu-xhci,id=usb"]
+        for network, mac in (("household", HOUSEHOLD_MAC), ("internet", INTERNET_MAC)):
+            devices.append(f"virtio-net-pci,netdev={network},mac={mac},romfile=")
         for number, port in enumerate(self.usb_ports, 1):
             line += ["-chardev", f"socket,id=usb{number},path={port.name},server=on,wait=off"]
             devices.append(f"usb-serial,bus=usb.0,port={number},chardev=usb{number}")
@@ -156,6 +163,10 @@ class VirtualPi:
         """Return QEMU's answer to a command of its machine protocol; raises `RuntimeError`."""
         with unix.connect(self.folder / "qmp.sock") as connection:
             return _command(connection, command, **arguments)
+
+    def set_internet(self, *, there: bool) -> None:
+        """Have the line to the internet, and with it to the time, be there or not."""
+        self.qmp("set_link", name="internet", up=there)
 
     def counters(self) -> dict[str, int]:
         """Return what the card was asked for since the power came: bytes and requests."""
