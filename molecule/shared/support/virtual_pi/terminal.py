@@ -8,8 +8,11 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Final
 
 from virtual_pi.remote import ssh_environment
+
+_CONTROL: Final = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
 def converse(
@@ -21,7 +24,7 @@ def converse(
     seen: Callable[[str], None],
     timeout_s: float,
 ) -> tuple[int, str]:
-    """Type a command; return its exit code (255: the connection has ended) and what was printed.
+    """Type a command; return its exit code (255: the connection has ended) and what it has shown.
 
     `answers` are patterns of questions, as they stand at the end of what was printed, and what
     is typed then. `seen` is told each line. Raises `TimeoutError`.
@@ -49,13 +52,18 @@ def converse(
                     raise TimeoutError(f"{command} has not ended within {timeout_s:.0f} s")
                 time.sleep(0.2)
                 continue
-            printed += heard.decode(errors="replace").replace("\r", "")
+            printed += heard.decode(errors="replace")
             while (newline := printed.find("\n", line_begin)) >= 0:
-                seen(printed[line_begin:newline])
+                seen(shown(printed[line_begin:newline]))
                 line_begin = newline + 1
             for question, reply in answers.items():
                 if re.search(rf"(?:{question})\s*\Z", printed[max(line_begin, answered) :]):
                     running.stdin.write(f"{reply}\n".encode())
                     running.stdin.flush()
                     answered = len(printed)
-        return running.wait(), printed
+        return running.wait(), "\n".join(map(shown, printed.split("\n")))
+
+
+def shown(line: str) -> str:
+    """Return what is left on the terminal of a line of which parts were written over."""
+    return _CONTROL.sub("", line.rstrip("\r").rpartition("\r")[2])
