@@ -17,7 +17,7 @@ import pytest
 
 from appliance import STATE
 from virtual_pi.bench import Bench
-from virtual_pi.cards import HOUSE, IMAGE, Provisioned, bare_machine, go_by_ssh
+from virtual_pi.cards import HOUSE, IMAGE, PART_2_OVER, Provisioned, bare_machine, go_by_ssh
 from virtual_pi.progress import Figure, Tell
 from virtual_pi.remote import PASSWORD
 from virtual_pi.table import FIGURE, Table, clock, what_failed
@@ -52,9 +52,10 @@ def pytest_configure_node(node: Any) -> None:  # noqa: ANN401 # pytest-xdist shi
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
-    """Have one source of the time, for the machines of all workers."""
+    """Have one source of the time, for the machines of all workers; nothing is done yet."""
     if hasattr(session.config, "workerinput"):
         return (yield)
+    PART_2_OVER.unlink(missing_ok=True)
     server = TimeServer()
     try:
         server.start()
@@ -149,9 +150,13 @@ def house() -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def provisioned(house: dict[str, str], tell: Tell) -> Provisioned:
-    """Give a provisioned card: the one that part 2 has made, or one made now."""
+def provisioned(house: dict[str, str], tell: Tell, request: pytest.FixtureRequest) -> Provisioned:
+    """Give a provisioned card: the one that part 2 makes, one that was kept, or one made now."""
     provisioned = Provisioned.of(house)
+    if any("provision" in _number_and_name(item.path.stem) for item in request.session.items):
+        tell("  waiting for the card that part 2 makes")
+        while not PART_2_OVER.exists():
+            time.sleep(1)
     with provisioned.lock():
         if provisioned.card.exists():
             return provisioned

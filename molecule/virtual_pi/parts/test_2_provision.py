@@ -6,7 +6,6 @@ import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import yaml
 
 from appliance import ROOT, SHARED
 from virtual_pi.bench import Bench
-from virtual_pi.cards import Provisioned, bare_machine, go_by_ssh
+from virtual_pi.cards import PART_2_OVER, Provisioned, bare_machine, go_by_ssh
 from virtual_pi.progress import Figure, Tell
 from virtual_pi.remote import PASSWORD
 
@@ -44,16 +43,15 @@ def place(house: dict[str, str]) -> Provisioned:
     return Provisioned.of(house)
 
 
-@pytest.fixture(scope="module")
-def making(place: Provisioned) -> Iterator[ExitStack]:
-    """Have the other parts wait for the card until this is closed."""
-    with ExitStack() as making:
-        making.enter_context(place.lock())
-        yield making
+@pytest.fixture(scope="module", autouse=True)
+def over() -> Iterator[None]:
+    """However it ends, the other parts do not wait any longer."""
+    yield
+    PART_2_OVER.touch()
 
 
 @pytest.fixture(scope="module")
-def bench(place: Provisioned, making: ExitStack) -> Iterator[Bench]:
+def bench(place: Provisioned) -> Iterator[Bench]:
     """Give a bare machine that has just been switched on for the first time."""
     with bare_machine("2_provision", place.key) as bench:
         bench.wait_until_running()
@@ -97,12 +95,12 @@ def first(checked: object, provision: Callable[..., Run]) -> Run:
 
 
 @pytest.fixture(scope="module")
-def card(first: Run, bench: Bench, place: Provisioned, making: ExitStack) -> Path:
+def card(first: Run, bench: Bench, place: Provisioned) -> Path:
     """Give the card, as the other parts get it; the machine goes on with it."""
     assert first.done.returncode == 0
     bench.shut_down()
     place.keep_card_of(bench)
-    making.close()
+    PART_2_OVER.touch()
     bench.start()
     bench.wait_until_running()
     return place.card

@@ -21,6 +21,8 @@ HOUSE: Final = "virtual"
 IMAGE: Final = STATE / "image"
 """The bare card and its kernel."""
 CARDS: Final = ROOT / ".cache" / "cards"
+PART_2_OVER: Final = STATE / "2_provision.over"
+"""Is there once part 2 will do no more to the provisioned card: it is kept, or there is none."""
 KEPT: Final = 2
 """So many provisioned cards, of about 2 GB each."""
 _DECIDE: Final = (
