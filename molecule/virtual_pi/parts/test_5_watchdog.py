@@ -21,6 +21,7 @@ RESET_WITHIN_S = 60.0
 def running(pi: Bench) -> Bench:
     pi.start()
     pi.wait_until_running()
+    pi.machine.heed_watchdog()
     return pi
 
 

@@ -109,7 +109,7 @@ class VirtualPi:
             "initrd": str((image / "initrd.img").resolve()),
             "append": words,
             "rtc": f"base={NO_CLOCK}",
-            "action": "watchdog=reset",
+            "action": "watchdog=none",
             "qmp": "unix:qmp.sock,server=on,wait=off",
             "pidfile": "qemu.pid",
         }
@@ -163,6 +163,14 @@ class VirtualPi:
         """Return QEMU's answer to a command of its machine protocol; raises `RuntimeError`."""
         with unix.connect(self.folder / "qmp.sock") as connection:
             return _command(connection, command, **arguments)
+
+    def heed_watchdog(self) -> None:
+        """Have the watchdog reset the board from now on.
+
+        It is not heeded by itself: without KVM a reload of systemd's units, in which it feeds
+        no watchdog, takes some 8 s and more if the machine has other work; a Pi needs one.
+        """
+        self.qmp("set-action", watchdog="reset")
 
     def set_internet(self, *, there: bool) -> None:
         """Have the line to the internet, and with it to the time, be there or not."""
