@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import subprocess
 import tempfile
@@ -172,9 +173,9 @@ class Bench:
         raise TimeoutError(f"no slot of all meters was stored within {timeout_s:.0f} s")
 
     def stored(self, since_s: float, until_s: float | None = None) -> Slots:
-        """Return the points of the measurement `meter` by slot and meter."""
+        """Return the points of the measurement `meter` from `since_s` on, by slot and meter."""
         until = "" if until_s is None else f" AND time <= {int(until_s)}s"
-        found = rows(self.host, f"SELECT * FROM meter WHERE time >= {int(since_s)}s{until}")
+        found = rows(self.host, f"SELECT * FROM meter WHERE time >= {math.ceil(since_s)}s{until}")
         slots: Slots = {}
         for row in found:
             slots.setdefault(row["time"], {})[row["meter"]] = row
