@@ -270,29 +270,6 @@ def _wait(condition: Callable[[], bool], timeout_s: float, otherwise: str) -> No
         time.sleep(0.1)
 
 
-def wait_for_ssh(port: int, timeout_s: float) -> float:
-    """Return after how many s sshd says who it is; raises `TimeoutError`.
-
-    QEMU takes a connection long before the machine does, so a connection proves nothing.
-    """
-    start = time.monotonic()
-    while (passed := time.monotonic() - start) < timeout_s:
-        with suppress(OSError), socket.create_connection(("127.0.0.1", port), 5) as connection:
-            if connection.recv(4) == b"SSH-":
-                _take_leave(connection)
-                return time.monotonic() - start
-        time.sleep(0.5)
-    raise TimeoutError(f"no ssh on port {port} after {passed:.0f} s")
-
-
-def _take_leave(connection: socket.socket) -> None:
-    """Go in a way that sshd does not take for an error."""
-    connection.sendall(b"SSH-2.0-look\r\n")
-    connection.shutdown(socket.SHUT_WR)
-    while connection.recv(4096):
-        pass
-
-
 if __name__ == "__main__":  # for whoever finds a machine that was left running
     for name in sys.argv[1:]:
         VirtualPi(Path(name), 0, 0).cut()
