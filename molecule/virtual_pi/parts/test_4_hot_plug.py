@@ -76,7 +76,7 @@ def put_back(bench: Bench, meter: str) -> float:
 
 def ttys(bench: Bench) -> dict[str, str]:
     """Return which tty the kernel calls each meter's adapter, by the USB port that it is in."""
-    listed = bench.host.check_output("find /dev/serial/by-path -printf '%%f %%l\\n'").splitlines()
+    listed = bench.host.check_output("find /dev/serial/by-path -printf '%f %l\\n'").splitlines()
     of_port = {}
     for name, _, target in (line.partition(" ") for line in listed):
         if "-usb-0:" in name:
@@ -146,7 +146,7 @@ def test_a_foreign_adapter_is_asked_once_for_a_meter_that_is_missing(
         time.sleep(2 * INTERVAL_S)
         later = [frame for _, frame in foreign.heard[len(frames) :]]
     asked = b"".join(frames)
-    assert len(asked) == REQUEST, "one question, when it appeared"
+    assert len(asked) == REQUEST, f"one question, when it appeared, not {frames}"
     assert has_good_crc(asked)
     assert (asked[0], asked[1]) == (ADDRESSES["mainB"], READ_INPUT)
     assert later == []
