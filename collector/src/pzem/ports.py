@@ -183,10 +183,10 @@ class Ports:
             if present.get(path) != port.device:
                 port.thread.stop()
                 port.thread.join(GRACE_S)  # the device may be back under another name
-                del self._ports[path]
-                log.warning("%s is gone", path)
                 for place in self._residents(path):
                     place.answered = False
+                del self._ports[path]
+                log.warning("%s is gone", path)
         appeared = [path for path in present if path not in self._ports]
         for path in appeared:
             log.info("%s appeared", path)
@@ -213,7 +213,18 @@ class Ports:
                 place.home = sockets[place.usb]
 
     def _residents(self, path: str) -> list[_Place]:
-        return [place for place in self._places.values() if place.home == path]
+        return [place for place in self._places.values() if self._home(place) == path]
+
+    def _home(self, place: _Place) -> str | None:
+        """Return the port that is a meter's home, if it is there.
+
+        The name alone proves nothing: the next adapter that is plugged in gets the name of
+        one that was pulled.
+        """
+        port = self._ports.get(place.home) if place.home is not None else None
+        if port is None or (place.usb and port.usb and place.usb != port.usb):
+            return None
+        return port.path
 
     # --- what to ask where
 
@@ -243,10 +254,10 @@ class Ports:
         return port.pending & wanted
 
     def _is_homeless(self, name: str) -> bool:
-        return self._places[name].home not in self._ports
+        return self._home(self._places[name]) is None
 
     def _likely_homes(self, unseen: int) -> list[_Port]:
-        homes = {place.home for place in self._places.values()}
+        homes = {self._home(place) for place in self._places.values()}
         serving = [port for port in self._ports.values() if port.path in homes]
         free = [p for p in self._ports.values() if p.path not in homes and not p.foreign]
         named = [port for port in free if port.path in self._patterns]
@@ -322,11 +333,12 @@ class Ports:
 
     def _at_home(self, place: _Place, jobs: Mapping[str, Job]) -> Outcome:
         """Say what a meter's own port made of it, as nobody else has heard it."""
-        if not self._ports or (place.home is not None and place.home not in self._ports):
-            return Silent(NO_PORT)
-        if place.home is None:
+        if place.home is None and self._ports:
             return self._nowhere(place, jobs)
-        job = jobs.get(place.home)
+        home = self._home(place)
+        if home is None:
+            return Silent(NO_PORT)
+        job = jobs.get(home)
         if job is None:
             return Silent(PORT_FAILED)
         return job.outcomes.get(place.name) or Silent(_why_not_asked(job))

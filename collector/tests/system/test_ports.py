@@ -266,6 +266,24 @@ def test_a_foreign_port_is_probed_at_growing_intervals_for_a_silent_meter(
         assert gaps == [120, 240, 480]
 
 
+def test_a_foreign_device_that_gets_the_name_of_a_pulled_adapter_is_no_home(
+    dev: Path, play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sockets = {f"{dev}/tty{number}": f"1-1.{number}:1.0" for number in range(3)}
+    monkeypatch.setattr("pzem.ports.usb_socket", sockets.get)
+    with play(three()) as simulator, Ports([f"{dev}/*"], (), METERS, Memory(None)) as ports:
+        ports.discover()
+        simulator.order(f"unplug {dev}/tty1")
+        sockets[f"{dev}/tty1"] = "1-1.4:1.0"
+        foreign = Foreign(dev / "tty1")
+        assert [poll(ports)["mainB"] for _ in range(4)] == [Silent(NO_PORT)] * 4
+        assert len(foreign.received()) == 8, "one question, as it appeared"
+        (dev / "tty1").unlink()
+        sockets[f"{dev}/tty1"] = "1-1.1:1.0"
+        simulator.order(f"plug {dev}/tty1")
+        assert readings(poll(ports)) == list(METERS)
+
+
 def test_a_meter_that_stumbles_does_not_put_off_the_search_for_another(
     dev: Path, play: Play
 ) -> None:
