@@ -11,7 +11,7 @@ import pytest
 from _pytest._code.code import ReprFileLocation
 from _pytest.reports import TestReport
 
-from virtual_pi.table import FIGURE, Table, clock
+from virtual_pi.table import FIGURE, Table, clock, what_failed
 
 PARTS = ("test_1_image", "test_4_hot_plug", "test_5_watchdog")
 
@@ -86,3 +86,10 @@ def test_a_figure_is_printed_once_though_each_phase_reports_it() -> None:
 )
 def test_a_time_is_shown_in_hours_minutes_and_seconds(seconds: float, shown: str) -> None:
     assert clock(seconds) == shown
+
+
+def test_what_failed_is_told_in_one_line_also_without_words() -> None:
+    assert what_failed(report("test_1_image", why="first\nsecond")) == "first"
+    crash = report("test_1_image", why="no words")
+    crash.longrepr.reprcrash.message = ""  # type: ignore[union-attr]
+    assert what_failed(crash) == ""

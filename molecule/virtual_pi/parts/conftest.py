@@ -52,10 +52,10 @@ def pytest_configure_node(node: Any) -> None:  # noqa: ANN401 # pytest-xdist shi
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
-    """Have one source of the time, for the machines of all workers; nothing is done yet."""
+    """Have one source of the time, for the machines of all workers."""
     if hasattr(session.config, "workerinput"):
         return (yield)
-    PART_2_OVER.unlink(missing_ok=True)
+    PART_2_OVER.unlink(missing_ok=True)  # an earlier run's
     server = TimeServer()
     try:
         server.start()
@@ -72,7 +72,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     words = os.environ.get("VIRTUAL_PI_PARTS", "").replace("-", "_").split()
     wanted = set()
     for word in words:
-        found = [part for part in PARTS if word == part or word in part.split("_", 2)[1:]]
+        found = [part for part in PARTS if word == part or word in _number_and_name(part)]
         if not found:
             names = ", ".join(_number_and_name(part)[1] for part in PARTS)
             raise pytest.UsageError(f"there is no part {word}; there are: {names}")
@@ -153,7 +153,7 @@ def house() -> dict[str, str]:
 def provisioned(house: dict[str, str], tell: Tell, request: pytest.FixtureRequest) -> Provisioned:
     """Give a provisioned card: the one that part 2 makes, one that was kept, or one made now."""
     provisioned = Provisioned.of(house)
-    if any("provision" in _number_and_name(item.path.stem) for item in request.session.items):
+    if any(item.path.stem == "test_2_provision" for item in request.session.items):
         tell("  waiting for the card that part 2 makes")
         while not PART_2_OVER.exists():
             time.sleep(1)

@@ -69,12 +69,11 @@ class Provisioned:
         """Return what the computer keeps of the house."""
         return self.folder / "computer/home/.config/house-power-monitor" / HOUSE
 
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Be the only one that makes this card or waits for it."""
+    @staticmethod
+    def lock() -> FileLock:
+        """Return what only one worker holds at a time: who makes a card, or looks for one."""
         CARDS.mkdir(parents=True, exist_ok=True)
-        with FileLock(CARDS / ".lock"):
-            yield
+        return FileLock(CARDS / ".lock")
 
     @property
     def key(self) -> Path:

@@ -94,11 +94,11 @@ class VirtualPi:
         """
         self.cut()
         words = f"{self.cmdline()} {_BOARD}"
-        household = [
-            "net=10.0.3.0/24,restrict=on",
-            f"hostfwd=tcp:127.0.0.1:{self.ssh_port}-:22",
-            f"hostfwd=tcp:127.0.0.1:{self.web_port}-:3000",
-        ]
+        household = (
+            "user,id=household,net=10.0.3.0/24,restrict=on,"
+            f"hostfwd=tcp:127.0.0.1:{self.ssh_port}-:22,"
+            f"hostfwd=tcp:127.0.0.1:{self.web_port}-:3000"
+        )
         options = {
             "machine": "pc",
             "accel": "tcg,thread=multi",
@@ -115,8 +115,7 @@ class VirtualPi:
         }
         line = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-daemonize"]
         line += [word for name, value in options.items() for word in (f"-{name}", value)]
-        line += ["-netdev", ",".join(["user,id=household", *household])]
-        line += ["-netdev", "user,id=internet"]
+        line += ["-netdev", household, "-netdev", "user,id=internet"]
         line += ["-chardev", "file,id=console,path=console.log,append=on"]
         line += ["-serial", "chardev:console"]
         line += ["-blockdev", "nbd,node-name=card,server.type=unix,server.path=card.sock"]

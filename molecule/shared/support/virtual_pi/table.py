@@ -38,10 +38,7 @@ class Table:
         part.took_s += report.duration
         if report.failed:
             check = report.nodeid.rpartition("::")[2]
-            crash = getattr(report.longrepr, "reprcrash", None)
-            part.failed.append(
-                f"{check}: {crash.message.splitlines()[0] if crash else report.when}"
-            )
+            part.failed.append(f"{check}: {what_failed(report)}")
         elif report.passed and report.when == "call":
             part.held += 1
         if report.when == "teardown":  # each phase's report has them all
