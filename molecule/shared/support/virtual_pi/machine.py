@@ -101,8 +101,10 @@ class VirtualPi:
         )
         options = {
             "machine": "pc",
-            "accel": "tcg,thread=multi",
-            "smp": "2",
+            "accel": "tcg",
+            # With more, QEMU now and then runs an instruction of which the kernel has patched
+            # a part, and the kernel takes that for a defect of its own and stops.
+            "smp": "1",
             "m": str(MEMORY_MIB),
             "display": "none",
             "kernel": str((image / "vmlinuz").resolve()),
