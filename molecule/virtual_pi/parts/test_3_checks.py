@@ -81,7 +81,7 @@ def read_report(report: Path) -> dict[str, str]:
     for case in ET.parse(report).iter("testcase"):
         name = f"{case.get('classname')}::{case.get('name')}"
         said = [child.get("message", "") for child in case if child.tag in ("failure", "error")]
-        found[name] = said[0] if said else ""
+        found[name] = (said[0] or "no word of why") if said else ""
     return found
 
 
@@ -92,7 +92,11 @@ def files() -> list[str]:
 @pytest.mark.parametrize("file", files())
 def test_the_checks_of(outcomes: dict[str, str], file: str, tell: Tell) -> None:
     of_file = {name: said for name, said in outcomes.items() if f".{file}" in name}
-    failed = {name: said for name, said in of_file.items() if said}
+    failed = [
+        f"{name.rpartition('::')[2]}: {said.splitlines()[0]}"
+        for name, said in of_file.items()
+        if said
+    ]
     tell(f"  {len(of_file) - len(failed)} of {len(of_file)} held")
     assert of_file
-    assert failed == {}
+    assert not failed, "; ".join(failed)

@@ -120,6 +120,7 @@ def test_what_was_dropped_is_counted_in_the_log(start: Start) -> None:
     assert int(dropped) >= start.read
 
 
-def test_how_long_it_took(start: Start, figure: Figure) -> None:
-    name = "from the time's being there to the first stored slot"
+def test_how_long_it_took(start: Start, request: pytest.FixtureRequest, figure: Figure) -> None:
+    started = request.node.callspec.id.replace("_", " ")
+    name = f"from the time's being there to the first stored slot, {started}"
     figure(name, f"{start.first_slot - start.served_s:.0f} s")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 
 import pytest
@@ -43,11 +44,12 @@ def test_how_much_memory_a_service_uses(running: Bench, figure: Figure, unit: st
     shown = running.host.check_output("systemctl show -p MemoryCurrent -p MemoryPeak %s", unit)
     memory = dict(line.split("=") for line in shown.splitlines())
     process = running.host.check_output("systemctl show --value -p MainPID %s", unit)
-    rss = running.host.check_output("ps -o rss= -p %s", process)
+    status = running.host.file(f"/proc/{process}/status").content_string
+    (own,) = re.findall(r"^RssAnon:\s+(\d+) kB$", status, re.MULTILINE)
     now, most = (int(memory[name]) / 2**20 for name in ("MemoryCurrent", "MemoryPeak"))
     figure(
         f"memory of {unit.removesuffix('.service')}",
-        f"{int(rss) / 1024:.0f} MiB; with cached files {now:.0f} MiB, at most {most:.0f} MiB",
+        f"{int(own) / 1024:.0f} MiB anonymous; with files {now:.0f} MiB, at most {most:.0f} MiB",
     )
 
 
