@@ -11,9 +11,10 @@ import pytest
 
 from aloud import run_aloud
 from appliance import ROOT
-from virtual_pi.bench import Bench, wait_until
+from virtual_pi.bench import Bench
 from virtual_pi.cards import Provisioned
 from virtual_pi.progress import Tell
+from virtual_pi.waiting import wait_until
 
 CHECKS = ROOT / "molecule" / "default" / "tests"
 # QEMU's own network takes every connection to a port that it forwards, and no other.

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import pytest
 
 from appliance import INTERVAL_S, METERS, rows
-from virtual_pi.bench import Bench, wait_until
+from virtual_pi.bench import Bench
 from virtual_pi.progress import Figure
 from virtual_pi.truth import displayed, false_points
+from virtual_pi.waiting import wait_until
 
 SAVED = "/var/lib/systemd/timesync/clock"
 HOURS_AGO = 5

@@ -7,7 +7,6 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Final, Self
@@ -19,6 +18,7 @@ from pzem.testing import ORIGINAL_WIRING, SimulatedHouse, Simulator
 from virtual_pi import remote
 from virtual_pi.adapters import Bridge
 from virtual_pi.machine import VirtualPi
+from virtual_pi.waiting import wait_until
 
 BOOT_TIMEOUT_S: Final = 600.0
 """From power to ssh; it takes one to three minutes, and the file system may want a check."""
@@ -204,16 +204,6 @@ class Bench:
         line = ["cp", "--sparse=always", "--reflink=auto", str(self.machine.card), str(new)]
         subprocess.run(line, check=True)
         new.replace(target)
-
-
-def wait_until(condition: Callable[[], bool], timeout_s: float, otherwise: str) -> float:
-    """Wait until `condition` holds; return after how many s. Raises `TimeoutError`."""
-    start = time.monotonic()
-    while not condition():
-        if time.monotonic() - start > timeout_s:
-            raise TimeoutError(f"{otherwise} within {timeout_s:.0f} s")
-        time.sleep(0.5)
-    return time.monotonic() - start
 
 
 def _free_port() -> int:

@@ -18,13 +18,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
 from virtual_pi import unix
+from virtual_pi.waiting import wait_until
 
 NO_CLOCK: Final = "1970-01-01T00:00:00"
 """What a Pi without a battery-backed clock starts from."""
@@ -162,10 +162,12 @@ class VirtualPi:
 
     def wait_until_off(self, timeout_s: float) -> None:
         """Wait until it has shut itself down, and let the card finish; raises `TimeoutError`."""
-        _wait(lambda: not self.is_on, timeout_s, "it has not shut itself down")
+        wait_until(lambda: not self.is_on, timeout_s, "it did not shut itself down")
         if (number := self._process("nbd.pid")) is not None:
             os.kill(number, signal.SIGTERM)
-            _wait(lambda: self._process("nbd.pid") is None, timeout_s, "the card is still busy")
+            wait_until(
+                lambda: self._process("nbd.pid") is None, timeout_s, "the card did not finish"
+            )
         self.cut()
 
     def qmp(self, command: str, **arguments: object) -> Any:  # noqa: ANN401 # as JSON has it
@@ -269,14 +271,6 @@ def _command(connection: socket.socket, command: str, **arguments: object) -> An
     if "error" in answer:
         raise RuntimeError(f"{command}: {answer['error']}")
     return answer["return"]
-
-
-def _wait(condition: Callable[[], bool], timeout_s: float, otherwise: str) -> None:
-    end = time.monotonic() + timeout_s
-    while not condition():
-        if time.monotonic() > end:
-            raise TimeoutError(f"{otherwise} after {timeout_s:.0f} s")
-        time.sleep(0.1)
 
 
 if __name__ == "__main__":  # for whoever finds a machine that was left running
