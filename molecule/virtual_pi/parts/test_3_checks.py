@@ -5,11 +5,9 @@ from __future__ import annotations
 import os
 import sys
 import xml.etree.ElementTree as ET
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
-import requests
 
 from aloud import run_aloud
 from appliance import ROOT
@@ -21,8 +19,6 @@ from virtual_pi.waiting import wait_until
 CHECKS = ROOT / "molecule" / "default" / "tests"
 # QEMU's own network takes every connection to a port that it forwards, and no other.
 LEFT_OUT = CHECKS / "test_network.py::test_a_connection_from_outside_agrees"
-GRAFANA_WITHIN_S = 600.0
-ANSWER_S = 30.0
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +57,7 @@ def outcomes(bare_start: Bench, provisioned: Provisioned, tell: Tell) -> dict[st
     for adapter in bare_start.adapters.values():
         if not bare_start.simulator.line(str(adapter)).plugged:
             bare_start.simulator.order(f"plug {adapter}")
-    wait_until(lambda: answers(bare_start), GRAFANA_WITHIN_S, "Grafana did not answer")
+    bare_start.wait_for_grafana()
     secrets = bare_start.folder / "secrets"
     secrets.unlink(missing_ok=True)
     secrets.symlink_to(provisioned.kept)
@@ -80,14 +76,6 @@ def outcomes(bare_start: Bench, provisioned: Provisioned, tell: Tell) -> dict[st
     command = [sys.executable, "-m", "pytest", *words, str(CHECKS)]
     run_aloud(command, cwd=ROOT, env=environment, seen=lambda line: tell(f"  {line}"))
     return read_report(report)
-
-
-def answers(bench: Bench) -> bool:
-    """Tell whether Grafana does; emulated, it takes minutes after systemd has called it running."""
-    with suppress(requests.RequestException):
-        url = f"http://127.0.0.1:{bench.machine.web_port}/api/health"
-        return requests.get(url, timeout=ANSWER_S).ok
-    return False
 
 
 def read_report(report: Path) -> dict[str, str]:

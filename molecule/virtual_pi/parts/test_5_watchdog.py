@@ -22,6 +22,7 @@ RESET_WITHIN_S = 60.0
 def running(pi: Bench) -> Bench:
     pi.start()
     pi.wait_until_running()
+    pi.wait_for_grafana()
     pi.machine.heed_watchdog()
     return pi
 
@@ -46,6 +47,7 @@ def reset_by(bench: Bench, order: str, event: str, figure: Figure, what: str) ->
     bench.wait_for_another_boot(boot)
     bench.wait_for_slots(reset_s)
     assert bench.wait_until_running() == "running"
+    bench.wait_for_grafana()
 
 
 def test_a_frozen_systemd_is_reset(running: Bench, figure: Figure) -> None:

@@ -22,6 +22,7 @@ def running(pi: Bench, figure: Figure) -> Bench:
     ssh_after_s = pi.start()
     slot = pi.wait_for_slots(pi.powered_s)
     pi.wait_until_running()
+    pi.wait_for_grafana()
     figure("power to ssh", f"{ssh_after_s:.0f} s")
     figure("power to first stored slot", f"{slot - pi.powered_s:.0f} s")
     return pi

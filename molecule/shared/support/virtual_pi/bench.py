@@ -11,6 +11,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Final, Self
 
+import requests
 from testinfra.host import Host
 
 from appliance import INTERVAL_S, METERS, rows
@@ -26,6 +27,8 @@ LOGIN_TIMEOUT_S: Final = 60.0
 """It takes two seconds, and longer while everything starts."""
 SLOT_TIMEOUT_S: Final = 420.0
 """From ssh to a stored slot: the time has to be got first."""
+GRAFANA_TIMEOUT_S: Final = 600.0
+ANSWER_TIMEOUT_S: Final = 30.0
 Slots = dict[int, dict[str, dict[str, Any]]]
 """Points by slot and meter."""
 _NAME: Final = "virtual-pi"
@@ -172,6 +175,20 @@ class Bench:
     def wait_until_running(self) -> str:
         """Wait until the start is over; return what systemd calls the state of the machine."""
         return str(self.host.run("systemctl is-system-running --wait").stdout.strip())
+
+    def wait_for_grafana(self) -> None:
+        """Wait until Grafana answers, minutes after systemd has called it running.
+
+        So long the emulated processor has little time for anything else. Raises `TimeoutError`.
+        """
+        health = f"http://127.0.0.1:{self.machine.web_port}/api/health"
+
+        def answers() -> bool:
+            with suppress(requests.RequestException):
+                return requests.get(health, timeout=ANSWER_TIMEOUT_S).ok
+            return False
+
+        wait_until(answers, GRAFANA_TIMEOUT_S, "Grafana did not answer")
 
     def wait_for_slots(self, since_s: float, timeout_s: float = SLOT_TIMEOUT_S) -> int:
         """Wait until all meters are stored in a slot after `since_s`; return the first such slot.
