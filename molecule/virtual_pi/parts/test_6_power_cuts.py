@@ -72,7 +72,11 @@ def test_cut(running: Bench, life: Life, number: int, tell: Tell) -> None:
 
     stored, shown = running.stored(life.begin_s), displayed(running.journal)
     in_hand = cut_s - into_s
-    assert missing_points(stored, shown, first_slot, in_hand - INTERVAL_S) == []
+    missing = missing_points(stored, shown, first_slot, in_hand - INTERVAL_S)
+    if missing:
+        said = running.host.run("journalctl --boot=-1 --no-pager --output=short-precise").stdout
+        (running.folder / f"journal before cut {number}.log").write_text(said, encoding="utf-8")
+    assert missing == []
     assert false_points(stored, shown) == []
     assert running.wait_until_running() == "running"
     assert running.host.check_output(RESTARTS).split() == ["0"] * len(SERVICES)

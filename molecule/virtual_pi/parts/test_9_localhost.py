@@ -19,10 +19,12 @@ from virtual_pi.cards import bare_machine
 from virtual_pi.progress import Figure, Tell
 from virtual_pi.remote import PASSWORD
 from virtual_pi.terminal import converse
+from virtual_pi.waiting import wait_until
 
 TIMEOUT_S = 2.5 * 3600
 """From the command to its end; with the start before and after it, less than a check may take."""
 
+TOLD_WITHIN_S = 600.0
 FOLDER = "house-power-monitor"
 ANSWERS = {
     r"\[sudo\] password for pi:": PASSWORD,
@@ -104,8 +106,10 @@ def test_it_works_after_the_restart(run: Run, bench: Bench) -> None:
 
 
 def test_the_next_login_is_told_how_the_appliance_is(run: Run, bench: Bench) -> None:
-    told = bench.host.file("/run/motd.d/house-power-monitor").content_string
-    assert told
+    # It is looked at once everything answers.
+    message = bench.host.file("/run/motd.d/house-power-monitor")
+    wait_until(lambda: message.exists, TOLD_WITHIN_S, "nothing was written for the next login")
+    told = message.content_string
     labels = yaml.safe_load((ROOT / "playbooks/group_vars/all.yml").read_text())["house_meters"]
     assert len(labels) == len(METERS)
     for meter in labels:
