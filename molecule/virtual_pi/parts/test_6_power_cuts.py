@@ -20,7 +20,7 @@ from virtual_pi.truth import displayed, false_points, missing_points
 SERVICES = EXPECTED["services"]
 RESTARTS = f"systemctl show --value -p NRestarts {' '.join(SERVICES)}"
 CUTS = int(os.environ.get("VIRTUAL_PI_CUTS", "20"))
-AFTER_S = (1.0, 20.0)
+AFTER_S = (1.0, 30.0)
 """A cut comes so long after a stored slot was seen."""
 BUSY_S = 1.5
 """Every other cut falls into this part of a slot, in which it is read and written."""

@@ -110,6 +110,7 @@ def test_the_next_login_is_told_how_the_appliance_is(run: Run, bench: Bench) -> 
     message = bench.host.file("/run/motd.d/house-power-monitor")
     wait_until(lambda: message.exists, TOLD_WITHIN_S, "nothing was written for the next login")
     told = message.content_string
+    assert told
     labels = yaml.safe_load((ROOT / "playbooks/group_vars/all.yml").read_text())["house_meters"]
     assert len(labels) == len(METERS)
     for meter in labels:
