@@ -69,7 +69,7 @@ def outcomes(bare_start: Bench, provisioned: Provisioned, tell: Tell) -> dict[st
     environment = {
         **os.environ,
         "APPLIANCE_STATE": str(bare_start.folder),
-        "APPLIANCE_SCREENS": f"http://127.0.0.1:{bare_start.machine.web_port}",
+        "APPLIANCE_SCREENS": bare_start.screens_url,
         "APPLIANCE_METERS_JOURNAL": str(bare_start.journal),
         "PYTHONPATH": os.pathsep.join([str(ROOT / "molecule/shared/support"), str(ROOT)]),
     }

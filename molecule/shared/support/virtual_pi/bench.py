@@ -8,13 +8,14 @@ import subprocess
 import tempfile
 import time
 from contextlib import ExitStack, suppress
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final, Self
 
 import requests
 from testinfra.host import Host
 
-from appliance import INTERVAL_S, METERS, rows
+from appliance import INTERVAL_S, METERS, Screens, rows
 from pzem.testing import ORIGINAL_WIRING, SimulatedHouse, Simulator
 from virtual_pi import remote
 from virtual_pi.adapters import Bridge
@@ -28,7 +29,6 @@ LOGIN_TIMEOUT_S: Final = 60.0
 SLOT_TIMEOUT_S: Final = 420.0
 """From ssh to a stored slot: the time has to be got first."""
 GRAFANA_TIMEOUT_S: Final = 600.0
-ANSWER_TIMEOUT_S: Final = 30.0
 Slots = dict[int, dict[str, dict[str, Any]]]
 """Points by slot and meter."""
 _NAME: Final = "virtual-pi"
@@ -101,6 +101,11 @@ class Bench:
     def name(self) -> str:
         """Return what ssh_config calls the machine."""
         return _NAME
+
+    @property
+    def screens_url(self) -> str:
+        """Where Grafana is to be found from outside the machine."""
+        return f"http://127.0.0.1:{self.machine.web_port}"
 
     def insert(self, card: Path) -> None:
         """Put in a copy of a card."""
@@ -181,11 +186,10 @@ class Bench:
 
         So long the emulated processor has little time for anything else. Raises `TimeoutError`.
         """
-        health = f"http://127.0.0.1:{self.machine.web_port}/api/health"
 
         def answers() -> bool:
             with suppress(requests.RequestException):
-                return requests.get(health, timeout=ANSWER_TIMEOUT_S).ok
+                return Screens(self.screens_url).ask("/api/health")[0] == HTTPStatus.OK
             return False
 
         wait_until(answers, GRAFANA_TIMEOUT_S, "Grafana did not answer")

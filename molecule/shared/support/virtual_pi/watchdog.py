@@ -6,7 +6,7 @@ from testinfra.host import Host
 
 # Of the two names systemd takes the old one when the other is not there yet.
 OPENED_BY_SYSTEMD = r"find /proc/1/fd -lname '/dev/watchdog*' -printf '%l\n'"
-NAMES = {"/dev/watchdog": "watchdog0", "/dev/watchdog0": "watchdog0"}
+OLD_NAMES = {"watchdog": "watchdog0"}
 
 
 def watchdogs_held_by_systemd(host: Host) -> list[str]:
@@ -15,8 +15,9 @@ def watchdogs_held_by_systemd(host: Host) -> list[str]:
     ``/dev/watchdog`` is the old name of the first one, ``watchdog0``; the kernel makes both
     (Documentation/watchdog/watchdog-kernel-api.rst, ``id``).
     """
-    opened = host.check_output(OPENED_BY_SYSTEMD).splitlines()
-    held = [NAMES.get(device, device) for device in opened]
+    devices = host.check_output(OPENED_BY_SYSTEMD).splitlines()
+    opened = [device.removeprefix("/dev/") for device in devices]
+    held = [OLD_NAMES.get(name, name) for name in opened]
     return [name for name in held if _state(host, name) == "active"]
 
 
