@@ -3,11 +3,28 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Generator
 
 import pytest
 
-_passed = pytest.StashKey[int]()
+
+class SomethingWasTested:
+    """A plugin: fails a run in which nothing was put to the test, as when all was skipped.
+
+    It goes by the reports, for those come from pytest-xdist's workers too.
+    """
+
+    def __init__(self) -> None:
+        self._passed = 0
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Count the tests that have passed."""
+        self._passed += report.when == "call" and report.passed
+
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        """Fail where none has."""
+        nothing = self._passed == 0 and not session.config.option.collectonly
+        if exitstatus == pytest.ExitCode.OK and nothing:
+            session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -16,25 +33,8 @@ def pytest_configure(config: pytest.Config) -> None:
     A shell that puts a command into the background has it ignore SIGINT, nohup SIGHUP,
     and children inherit that.
     """
-    config.stash[_passed] = 0
+    config.pluginmanager.register(SomethingWasTested())
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item,
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Count the tests that have passed."""
-    report = yield
-    item.config.stash[_passed] += report.when == "call" and report.passed
-    return report
-
-
-def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Fail a run in which nothing was put to the test, as when all of it was skipped."""
-    nothing = session.config.stash[_passed] == 0 and not session.config.option.collectonly
-    if exitstatus == pytest.ExitCode.OK and nothing:
-        session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED

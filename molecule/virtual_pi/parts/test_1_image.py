@@ -12,6 +12,7 @@ from appliance import SHARED
 from virtual_pi.bench import Bench
 from virtual_pi.cards import bare_machine
 from virtual_pi.machine import MEMORY_MIB
+from virtual_pi.waiting import wait_until
 from virtual_pi.watchdog import watchdogs_held_by_systemd
 
 BOOT = "/boot/firmware"
@@ -107,7 +108,8 @@ def test_the_watchdog_is_held_by_systemd(host: Host) -> None:
 
 def test_it_has_no_clock_of_its_own_and_got_the_time(host: Host) -> None:
     assert not host.file("/dev/rtc0").exists
-    assert host.check_output("timedatectl show --value --property=NTPSynchronized") == "yes"
+    synchronized = "timedatectl show --value --property=NTPSynchronized"
+    wait_until(lambda: host.check_output(synchronized) == "yes", 60, "the time is not there")
 
 
 def test_nothing_of_the_appliance_is_there(host: Host) -> None:
