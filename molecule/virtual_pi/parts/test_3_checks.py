@@ -20,6 +20,9 @@ CHECKS = ROOT / "molecule" / "default" / "tests"
 # QEMU's own network takes every connection to a port that it forwards, and no other.
 LEFT_OUT = CHECKS / "test_network.py::test_a_connection_from_outside_agrees"
 
+LOOKED_BACK_S = 60.0
+"""The checks of numbers take those of the last minute."""
+
 
 @pytest.fixture(scope="module")
 def bare_start(pi: Bench) -> Bench:
@@ -58,6 +61,8 @@ def outcomes(bare_start: Bench, provisioned: Provisioned, tell: Tell) -> dict[st
         if not bare_start.simulator.line(str(adapter)).plugged:
             bare_start.simulator.order(f"plug {adapter}")
     bare_start.wait_for_grafana()
+    first = bare_start.wait_for_slots(bare_start.powered_s)
+    bare_start.wait_for_slots(first + LOOKED_BACK_S)
     secrets = bare_start.folder / "secrets"
     secrets.unlink(missing_ok=True)
     secrets.symlink_to(provisioned.kept)

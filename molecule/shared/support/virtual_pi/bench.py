@@ -60,7 +60,8 @@ class Bench:
         """`image` is what the card and kernel were built into, `key` opens ssh if it is known."""
         self.folder = folder
         self.image = image
-        self.machine = VirtualPi(folder, _free_port(), _free_port())
+        self._stack = ExitStack()
+        self.machine = VirtualPi(folder, self._reserve_port(), self._reserve_port())
         self.journal = folder / "meters.journal"
         self.adapters = {
             wiring.name: folder / "meters" / f"ttyUSB{number}"
@@ -68,7 +69,6 @@ class Bench:
         }
         """The adapter that each meter hangs on, as the simulator's orders call it."""
         self._key = key
-        self._stack = ExitStack()
         self.powered_s = 0.0
         """When the power came, in s since 1970."""
 
@@ -226,9 +226,14 @@ class Bench:
         subprocess.run(line, check=True)
         new.replace(target)
 
+    def _reserve_port(self) -> int:
+        """Return a free port that is the machine's until the end, whether it is on or off.
 
-def _free_port() -> int:
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        port: int = server.getsockname()[1]
+        A socket that is bound and does not listen keeps others from being given the port, and
+        QEMU, which asks for an address to be used again, from nothing.
+        """
+        place = self._stack.enter_context(socket.socket())
+        place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        place.bind(("127.0.0.1", 0))
+        port: int = place.getsockname()[1]
         return port
