@@ -25,9 +25,9 @@ from virtual_pi.time_server import TimeServer
 
 PARTS: Final = tuple(path.stem for path in sorted(Path(__file__).parent.glob("test_*.py")))
 """Such as test_4_hot_plug."""
-FIRST: Final = ("image", "provision", "localhost", "power_cuts")
-"""What makes something of a bare card begins, then the longest part that needs a provisioned one;
-the others follow by their numbers."""
+FIRST: Final = ("image", "provision", "localhost", "power_cuts", "figures", "watchdog", "clock")
+"""What makes something of a bare card begins, then the longest parts that need a provisioned one,
+so that both workers end about together; the others follow by their numbers."""
 TIMEOUT_S: Final = 3 * 3600
 """For a check with all that is made for it; what is waited for has closer limits."""
 
