@@ -15,6 +15,7 @@ import tomllib
 import urllib.parse
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Final
@@ -120,6 +121,34 @@ class MeterSettings:
     supply: str
     leg: str | None = None
     fed_from: str = "panel"
+    breaker_amps: float | None = None
+    """Rating of the breaker of what it measures, in A."""
+    replaced: date | None = None
+    """The day on which another meter took its place, last."""
+
+
+@dataclass(frozen=True)
+class HouseSettings:
+    """What the meters cannot tell of the house."""
+
+    timezone: str = ""
+    """IANA name; empty: the system's own."""
+    nominal_volts: float = 120.0
+    """Of one leg to neutral, in V."""
+    generator_va: float | None = None
+    """What the generator can deliver for long, in VA."""
+    generator_serviced: date | None = None
+    """Day of the generator's last service."""
+    energy_reset: bool = True
+    """Whether the collector sets a register back before it reaches its end."""
+
+
+@dataclass(frozen=True)
+class SpoolSettings:
+    """What may be kept on the card while the database is away."""
+
+    max_mb: int = 512
+    """Size of the file, in 10^6 bytes; 30 days of three meters every 5 s need less."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +163,10 @@ class Config:
     clock: str = "trust"
     thermal_zone: Path = Path("/sys/class/thermal/thermal_zone0/temp")
     influxdb: InfluxSettings = InfluxSettings()
+    house: HouseSettings = HouseSettings()
+    spool: SpoolSettings = SpoolSettings()
+    runtime_dir: Path = Path("/run/pzem")
+    """Where others look at the state of the running collector: memory, not the card."""
 
 
 def load(path: Path) -> Config:
