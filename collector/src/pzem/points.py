@@ -12,10 +12,9 @@ from typing import Any, Final
 
 from influxdb.line_protocol import make_lines
 
-from pzem.house import HouseState
+from pzem.house import Meaning, MeterEnergy, Sample
 from pzem.meter import Outcome, Silent
 from pzem.registers import Reading
-from pzem.schedule import Slot
 
 STATE_OK: Final = 0.0
 STATE_SILENT: Final = 1.0
@@ -26,9 +25,10 @@ STATE_FAULTY: Final = 2.0
 class Cycle:
     """Everything that one slot brought."""
 
-    slot: Slot
-    outcomes: Mapping[str, Outcome]
-    house: HouseState
+    sample: Sample
+    meaning: Meaning
+    energies: Mapping[str, MeterEnergy]
+    """Of the meters that were read."""
     lateness_s: float
     """From the slot to the start of reading, in s."""
     cycle_s: float
@@ -39,14 +39,15 @@ class Cycle:
     """Temperature of the processor, in °C; None where it is not known."""
 
 
-def lines(cycle: Cycle) -> list[str]:
-    """Return the points of `cycle`, one line each, stamped in whole seconds."""
+def lines(cycle: Cycle) -> tuple[str, ...]:
+    """Return the points of `cycle`, one line each, without a time at their ends."""
     points: list[dict[str, Any]] = []
-    for name, outcome in cycle.outcomes.items():
+    for name, outcome in cycle.sample.outcomes.items():
         if isinstance(outcome, Reading):
-            points.append(_point("meter", meter_fields(outcome), meter=name))
-        points.append(_point("meter_state", _state_fields(outcome), meter=name))
-    points.append(_point("house", _house_fields(cycle.house)))
+            fields = meter_fields(outcome) | energy_fields(cycle.energies.get(name))
+            points.append(_point("meter", fields, {"meter": name}))
+        points.append(_point("meter_state", _state_fields(outcome), {"meter": name}))
+    points += [_point(name, fields, tags) for name, tags, fields in cycle.meaning.points()]
     points.append(_point("host", _known({"cpu_celsius": cycle.cpu_celsius})))
     points.append(
         _point(
@@ -58,10 +59,8 @@ def lines(cycle: Cycle) -> list[str]:
             },
         )
     )
-    for point in points:
-        point["time"] = cycle.slot.unix_s
     written = [point for point in points if point["fields"]]
-    return str(make_lines({"points": written}, precision="s")).splitlines()
+    return tuple(str(make_lines({"points": written}, precision="s")).splitlines())
 
 
 def meter_fields(reading: Reading) -> dict[str, float]:
@@ -78,8 +77,20 @@ def meter_fields(reading: Reading) -> dict[str, float]:
     }
 
 
-def _point(measurement: str, fields: dict[str, Any], **tags: str) -> dict[str, Any]:
-    return {"measurement": measurement, "tags": tags, "fields": fields}
+def energy_fields(energy: MeterEnergy | None) -> dict[str, float]:
+    """Return the lifetime energy in Wh, where it is known, and whether it is an estimate."""
+    if energy is None or energy.lifetime_wh is None:
+        return {}
+    return {
+        "lifetime_wh": float(energy.lifetime_wh),
+        "lifetime_estimated": float(energy.estimated),
+    }
+
+
+def _point(
+    measurement: str, fields: Mapping[str, Any], tags: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    return {"measurement": measurement, "tags": dict(tags or {}), "fields": dict(fields)}
 
 
 def _state_fields(outcome: Outcome) -> dict[str, float | str]:
@@ -88,17 +99,6 @@ def _state_fields(outcome: Outcome) -> dict[str, float | str]:
         return {"state": STATE_OK}
     state = STATE_SILENT if isinstance(outcome, Silent) else STATE_FAULTY
     return {"state": state, "reason": outcome.reason}
-
-
-def _house_fields(house: HouseState) -> dict[str, float]:
-    return _known(
-        {
-            "watts": house.watts,
-            "volt_amps": house.volt_amps,
-            "utility_on": house.utility_on,
-            "generator_on": house.generator_on,
-        }
-    )
 
 
 def _known(fields: Mapping[str, float | None]) -> dict[str, float]:
