@@ -88,5 +88,5 @@ def test_without_a_password_there_is_no_log_in(
     rendered: Render,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(config, "DEFAULT_PASSWORD_FILE", Path("/nowhere"))
+    monkeypatch.setattr("pzem.config.checking.DEFAULT_PASSWORD_FILE", Path("/nowhere"))
     assert config.parse(rendered(pzem_influxdb_password="")).influxdb.password_file is None
