@@ -11,9 +11,9 @@ import difflib
 import json
 import os
 import re
-import zoneinfo
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -34,15 +34,31 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,39}")
 _HOSTNAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 _OVERLAY = re.compile(r"[a-z0-9][a-z0-9,_=-]*")
 
+COLLECTOR_KEYS: Final[Mapping[str, Key]] = {
+    "house_interval_s": ("interval_s",),
+    "house_ports": ("ports",),
+    "house_exclude_ports": ("exclude_ports",),
+    "house_meters": ("meters",),
+    "house_timezone": ("house", "timezone"),
+    "house_nominal_volts": ("house", "nominal_volts"),
+    "house_generator_va": ("house", "generator_va"),
+    "house_generator_serviced": ("house", "generator_serviced"),
+    "house_energy_reset": ("house", "energy_reset"),
+    "house_spool_max_mb": ("spool", "max_mb"),
+}
+"""Keys of the house that the collector has too, and where they stand there."""
+
+NOT_TOLD: Final[Mapping[str, object]] = {"house_generator_va": 0, "house_generator_serviced": ""}
+"""What is written where nothing is known; to the collector nothing is said then."""
+
 NOTATION: Final = collector.Notation(
     prefix="house_",
     sets=": ",
     a_meter="write one on each line, such as - {name: mainA, address: 4, supply: utility}",
     meters="a list of meters",
     more_meter_keys=("label",),
+    names={place: key for key, place in COLLECTOR_KEYS.items()},
 )
-COLLECTOR_KEYS: Final = ("interval_s", "ports", "exclude_ports", "meters")
-"""Keys of the house that the collector has too, without `house_`."""
 
 HOST_KEYS: Final[Mapping[str, type]] = {
     "ansible_host": str,
@@ -145,7 +161,6 @@ class _Checker:
         self._document = document
         self._checks: Mapping[str, Callable[[Key, Any], None]] = {
             "house_name": self._name,
-            "house_timezone": self._timezone,
             "house_hostname": self._hostname,
             "house_lan_view": self._flag,
             "house_shutdown_button": self._flag,
@@ -157,7 +172,7 @@ class _Checker:
 
     def check(self) -> None:
         values = self._document.values
-        known = {*self._checks, *(f"house_{key}" for key in COLLECTOR_KEYS)}
+        known = {*self._checks, *COLLECTOR_KEYS}
         for key, value in values.items():
             if key not in known and key not in role_options():
                 self._unknown(key, known)
@@ -209,15 +224,6 @@ class _Checker:
             mend = "use letters, digits, - and _ only, at most 40; not - in front"
             self._complain(key, f"{_show(text)} cannot be the name of a house", mend)
 
-    def _timezone(self, key: Key, value: object) -> None:
-        example = 'write a name such as America/New_York, or "" for the system\'s own'
-        text = self._text(key, value, example)
-        zones = zoneinfo.available_timezones()
-        if text and text not in zones:
-            near = difflib.get_close_matches(text, sorted(zones), n=1)
-            mend = f"did you mean {near[0]}?" if near else example
-            self._complain(key, f"there is no time zone {_show(text)}", mend)
-
     def _hostname(self, key: Key, value: object) -> None:
         text = self._text(key, value, "put it in quotes")
         if not text:
@@ -255,17 +261,23 @@ class _Checker:
         values = {
             key: defaults().get(key) if value is None else value for key, value in values.items()
         }
-        part = {key: values[f"house_{key}"] for key in COLLECTOR_KEYS}
-        self._labels(part["meters"])
-        if not self._are_meters(part["meters"]):
-            part["meters"] = defaults()["house_meters"]
+        self._labels(values["house_meters"])
+        if not self._are_meters(values["house_meters"]):
+            values["house_meters"] = defaults()["house_meters"]
+        part: dict[str, Any] = {"house": {}, "spool": {}}
+        for key, (first, *rest) in COLLECTOR_KEYS.items():
+            value = values[key]
+            if key in NOT_TOLD and value == NOT_TOLD[key] and not isinstance(value, bool):
+                continue
+            table = part[str(first)] if rest else part
+            table[str(rest[0] if rest else first)] = value
         lines: dict[Key, int] = {
-            (first.removeprefix("house_"), *rest): number
+            (*COLLECTOR_KEYS[first], *rest): number
             for (first, *rest), number in self._document.lines.items()
-            if isinstance(first, str)
+            if isinstance(first, str) and first in COLLECTOR_KEYS
         }
         try:
-            collector.check(part, lines, self._document.source, NOTATION)
+            collector.check(part, lines, self._document.source, NOTATION, _today())
         except collector.ConfigError as error:
             self._document.complaints += error.lines
 
@@ -345,6 +357,10 @@ def _host_settings(document: Document, name: str, settings: object) -> Mapping[s
         elif key == "ansible_port" and value not in range(1, 65536):
             document.complain((*at, key), f"there is no port {value}", "use 1 to 65535, mostly 22")
     return settings
+
+
+def _today() -> date:
+    return date.today()  # noqa: DTZ011 -- the owner's day, as a calendar in the house shows it
 
 
 def _show(value: object) -> str:

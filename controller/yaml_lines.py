@@ -14,6 +14,8 @@ import yaml
 
 Key = tuple[str | int, ...]
 
+_DAY_TAG = "tag:yaml.org,2002:timestamp"
+
 
 class Document:
     """A YAML file: its `values`, and for each key the line that sets it."""
@@ -108,9 +110,17 @@ class _Walker:
                 return self._mapping(node, at)
             if isinstance(node, yaml.SequenceNode):
                 return [self._item(item, (*at, n)) for n, item in enumerate(node.value)]
-            return self._loader.construct_object(node, deep=True)
+            return self._scalar(node)
         finally:
             self._open.discard(id(node))
+
+    def _scalar(self, node: yaml.Node) -> object:
+        try:
+            return self._loader.construct_object(node, deep=True)
+        except ValueError:  # 2026-02-30 has the form of a day: left to who wants one
+            if isinstance(node, yaml.ScalarNode) and node.tag == _DAY_TAG:
+                return node.value
+            raise
 
     def _item(self, node: yaml.Node, at: Key) -> object:
         self._document.lines[at] = node.start_mark.line + 1

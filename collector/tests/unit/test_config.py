@@ -1,12 +1,25 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import zoneinfo
+from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from pzem import config
-from pzem.config import Config, ConfigError, InfluxSettings, MeterSettings
+from pzem.config import (
+    Config,
+    ConfigError,
+    HouseSettings,
+    InfluxSettings,
+    MeterSettings,
+    Notation,
+    SpoolSettings,
+)
 
 METERS = """
 [[meters]]
@@ -42,6 +55,9 @@ def test_defaults() -> None:
             MeterSettings("mainA", 4, "utility", "A", "panel_a"),
             MeterSettings("gen", 6, "generator", None, "panel"),
         ),
+        house=HouseSettings("", 120.0, None, None, True),
+        spool=SpoolSettings(512),
+        runtime_dir=Path("/run/pzem"),
     )
 
 
@@ -53,19 +69,37 @@ def test_everything_can_be_set() -> None:
         state_dir = "/tmp/state"
         clock = "wait"
         thermal_zone = "/tmp/temp"
+        runtime_dir = "/tmp/run"
+        [house]
+        timezone = "America/New_York"
+        nominal_volts = 230
+        generator_va = 3500.5
+        generator_serviced = 2026-05-31
+        energy_reset = false
+        [spool]
+        max_mb = 64
         [influxdb]
         url = "https://db.example:8086/influx"
         database = "d"
         username = "u"
         password_file = "/tmp/p"
     """
-    parsed = config.parse(text + METERS)
+    parsed = config.parse(text + METERS + "breaker_amps = 200\nreplaced = '2025-12-31'\n")
     assert (parsed.interval_s, parsed.ports, parsed.clock) == (1, ("/dev/a", "/dev/b"), "wait")
     assert parsed.exclude_ports == ("/dev/c*",)
     assert (parsed.state_dir, parsed.thermal_zone) == (Path("/tmp/state"), Path("/tmp/temp"))
     assert parsed.influxdb == InfluxSettings(
         "https://db.example:8086/influx", "d", "u", Path("/tmp/p")
     )
+    assert parsed.house == HouseSettings(
+        "America/New_York", 230.0, 3500.5, date(2026, 5, 31), energy_reset=False
+    )
+    assert isinstance(parsed.house.nominal_volts, float)
+    assert (parsed.spool, parsed.runtime_dir) == (SpoolSettings(64), Path("/tmp/run"))
+    assert [(meter.breaker_amps, meter.replaced) for meter in parsed.meters] == [
+        (None, None),
+        (200.0, date(2025, 12, 31)),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -174,6 +208,11 @@ def test_everything_can_be_set() -> None:
             "write it like http://127.0.0.1:8086",
         ),
         (
+            "[influxdb]\nurl = 'http://host:8086/?db=x'\n" + METERS,
+            "pzem.toml:2: influxdb.url: holds more than the server's address; "
+            "write it like http://127.0.0.1:8086",
+        ),
+        (
             "meters = 3\n",
             "pzem.toml:1: meters: 3 is not a list of tables; "
             "add a [[meters]] table with name, address and supply",
@@ -185,6 +224,92 @@ def test_everything_can_be_set() -> None:
         (
             "state_dir = ''\n" + METERS,
             'pzem.toml:1: state_dir: empty; leave it out for "/var/lib/pzem"',
+        ),
+        (
+            "runtime_dir = 5\n" + METERS,
+            "pzem.toml:1: runtime_dir: 5 is not a string; put it in quotes",
+        ),
+        (
+            "house = true\n" + METERS,
+            "pzem.toml:1: house: true is not a table; write [house]",
+        ),
+        (
+            "[house]\ntime_zone = 'UTC'\n" + METERS,
+            "pzem.toml:2: house.time_zone: unknown key; did you mean timezone?",
+        ),
+        (
+            "[house]\n\ntimezone = 'Amerika/New_York'\n" + METERS,
+            'pzem.toml:3: house.timezone: there is no time zone "Amerika/New_York"; '
+            "did you mean America/New_York?",
+        ),
+        (
+            "[house]\ntimezone = 'home'\n" + METERS,
+            'pzem.toml:2: house.timezone: there is no time zone "home"; '
+            'write a name such as America/New_York, or "" for the system\'s own',
+        ),
+        (
+            "[house]\ntimezone = -5\n" + METERS,
+            "pzem.toml:2: house.timezone: -5 is not a string; "
+            'write a name such as America/New_York, or "" for the system\'s own',
+        ),
+        (
+            "[house]\nnominal_volts = 400\n" + METERS,
+            "pzem.toml:2: house.nominal_volts: 400 is not between 100 and 250; "
+            "write the volts of one leg to neutral, such as 120 or 230",
+        ),
+        (
+            "[house]\nnominal_volts = '120'\n" + METERS,
+            'pzem.toml:2: house.nominal_volts: "120" is not a number; '
+            "write the volts of one leg to neutral, such as 120 or 230",
+        ),
+        (
+            "[house]\ngenerator_va = 3.5\n" + METERS,
+            "pzem.toml:2: house.generator_va: 3.5 is not between 100 and 100000; "
+            "write what it delivers for long in VA, such as 3500; leave it out if not known",
+        ),
+        (
+            "[house]\ngenerator_serviced = 2026-05-31T10:00:00\n" + METERS,
+            "pzem.toml:2: house.generator_serviced: 2026-05-31T10:00:00 is not a day; "
+            "write it like 2026-05-31, year first",
+        ),
+        (
+            "[house]\nenergy_reset = 'no'\n" + METERS,
+            'pzem.toml:2: house.energy_reset: "no" is not true or false; '
+            "write true or false, no quotes",
+        ),
+        (
+            "[spool]\nmax = 5\n" + METERS,
+            "pzem.toml:2: spool.max: unknown key; did you mean max_mb?",
+        ),
+        (
+            "[spool]\nmax_mb = 0\n" + METERS,
+            "pzem.toml:2: spool.max_mb: 0 is not between 10 and 10000; "
+            "write the megabytes that it may take, such as 512",
+        ),
+        (
+            "spool.max_mb = 20.5\n" + METERS,
+            "pzem.toml:1: spool.max_mb: 20.5 is not a whole number; "
+            "write the megabytes that it may take, such as 512",
+        ),
+        (
+            METERS + "breaker_amps = 0\n",
+            "pzem.toml:13: meters[2].breaker_amps: 0 is not between 1 and 1000; "
+            "write the breaker's rating in A, such as 100; leave it out if not known",
+        ),
+        (
+            METERS + "breaker_amps = true\n",
+            "pzem.toml:13: meters[2].breaker_amps: true is not a number; "
+            "write the breaker's rating in A, such as 100; leave it out if not known",
+        ),
+        (
+            METERS + "replaced = '31.12.2025'\n",
+            'pzem.toml:13: meters[2].replaced: "31.12.2025" is not a day; '
+            "write it like 2026-05-31, year first",
+        ),
+        (
+            METERS + "replaced = '0026-05-31'\n",
+            "pzem.toml:13: meters[2].replaced: the year 26 cannot be meant; "
+            "write it like 2026-05-31, year first",
         ),
     ],
 )
@@ -228,6 +353,129 @@ def test_nasty_files_get_one_line_too(text: str, start: str) -> None:
 @pytest.mark.parametrize("url", ["http://[::1]:8086", "http://pi.local", "https://10.0.0.1/x"])
 def test_web_addresses(url: str) -> None:
     assert config.parse(f"[influxdb]\nurl = '{url}'\n{METERS}").influxdb.url == url
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf", "9" * 400, "1e400", "[]"])
+@pytest.mark.parametrize(
+    ("table", "key"),
+    [("house", "nominal_volts"), ("house", "generator_va"), ("spool", "max_mb")],
+)
+def test_no_number_is_too_odd_for_a_complaint(table: str, key: str, number: str) -> None:
+    (line,) = complaints(f"[{table}]\n{key} = {number}\n{METERS}")
+    assert line.startswith(f"pzem.toml:2: {table}.{key}: ")
+    assert len(line) < 200
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["2026-02-30", "2026-5-31", "20260531", "2026-W22-7", "today", "", "2026-05-31 ", "٢٠٢٦-05-31"],
+)
+def test_only_days_are_days(written: str) -> None:
+    (line,) = complaints(f"[house]\ngenerator_serviced = '{written}'\n{METERS}")
+    assert line.endswith("is not a day; write it like 2026-05-31, year first")
+
+
+@pytest.mark.parametrize("written", ["12:30:00", "20260531", "true"])
+def test_only_days_are_days_without_quotes_too(written: str) -> None:
+    (line,) = complaints(f"{METERS}replaced = {written}\n")
+    assert f"replaced: {written} is not a day" in line
+
+
+def test_a_day_needs_no_clock_that_is_right() -> None:
+    """A Pi that has just started may believe that it is 1970: nothing may be refused for that."""
+    parsed = config.parse(f"[house]\ngenerator_serviced = 2099-12-31\n{METERS}")
+    assert parsed.house.generator_serviced == date(2099, 12, 31)
+
+
+@pytest.mark.parametrize(
+    ("day", "complaint"),
+    [
+        (date(2026, 5, 31), None),
+        (date(2026, 7, 1), None),
+        (
+            date(2026, 7, 2),
+            "f:1: house.generator_serviced: 2026-07-02 is far ahead: here it is 2026-05-31; "
+            "correct the day or the clock",
+        ),
+    ],
+)
+def test_where_today_is_known_a_day_far_ahead_is_refused(day: date, complaint: str | None) -> None:
+    document = {
+        "house": {"generator_serviced": day},
+        "meters": [{"name": "a", "address": 1, "supply": "utility"}],
+    }
+    if complaint is None:
+        assert config.check(document, {}, "f", today=date(2026, 5, 31)).house == HouseSettings(
+            generator_serviced=day
+        )
+        return
+    with pytest.raises(ConfigError) as error:
+        config.check(document, {}, "f", today=date(2026, 5, 31))
+    assert error.value.lines == (complaint,)
+
+
+@pytest.mark.parametrize("zone", ["", "UTC", "Europe/Paris", "America/Argentina/Buenos_Aires"])
+def test_time_zones(zone: str) -> None:
+    assert config.parse(f"[house]\ntimezone = '{zone}'\n{METERS}").house.timezone == zone
+
+
+@pytest.mark.parametrize(
+    "zone", ["America", "../UTC", "/etc/localtime", "right/UTC", "europe/pariss", "a\\u0000"]
+)
+def test_what_is_no_time_zone(zone: str) -> None:
+    (line,) = complaints(f'[house]\ntimezone = "{zone}"\n{METERS}')
+    assert line.startswith("pzem.toml:2: house.timezone: there is no time zone ")
+
+
+@pytest.fixture
+def no_zones(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Play a computer that has neither a folder of time zones nor the package tzdata."""
+    before = zoneinfo.TZPATH
+    zoneinfo.reset_tzpath([])
+    zoneinfo.ZoneInfo.clear_cache()
+    for module in [name for name in sys.modules if name.split(".")[0] == "tzdata"]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, "tzdata", None)
+    yield
+    zoneinfo.reset_tzpath(before)
+
+
+@pytest.mark.usefixtures("no_zones")
+def test_a_computer_without_time_zones_refuses_none() -> None:
+    with pytest.raises(zoneinfo.ZoneInfoNotFoundError):
+        zoneinfo.ZoneInfo("Europe/Paris")
+    text = f"[house]\ntimezone = 'Europe/Paris'\n{METERS}"
+    assert config.parse(text).house.timezone == "Europe/Paris"
+
+
+def test_another_notation_has_its_own_names_for_keys() -> None:
+    notation = Notation(
+        prefix="my_", sets=": ", names={("house", "generator_va"): "my_generator_va"}
+    )
+    document = {
+        "house": {"generator_va": -1},
+        "meters": [{"name": "a", "supply": "utility", "breaker_amps": -1}],
+    }
+    with pytest.raises(ConfigError) as error:
+        config.check(document, {("house", "generator_va"): 7}, "f", notation)
+    assert [line.split("; ")[0] for line in error.value.lines] == [
+        "f:1: my_meters[1].breaker_amps: -1 is not between 1 and 1000",
+        "f:1: my_meters[1]: address is missing",
+        "f:7: my_generator_va: -1 is not between 100 and 100000",
+    ]
+
+
+def test_python_alone_is_enough(tmp_path: Path) -> None:
+    """A controller checks the configuration without what the collector runs with."""
+    path = tmp_path / "pzem.toml"
+    path.write_text(f"[house]\ntimezone = 'Europe/Paris'\n{METERS}")
+    source = Path(config.__file__).parents[2]
+    run = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, {str(source)!r})\n"
+         f"from pzem import config; print(len(config.load(config.Path({str(path)!r})).meters))"],
+        check=False, capture_output=True, text=True,
+    )  # fmt: skip
+    assert (run.stdout, run.stderr) == ("2\n", "")
 
 
 def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:

@@ -79,6 +79,16 @@ def test_the_collector_sees_no_other_database(host: Host, other_database: str) -
     assert write(host, COLLECTOR, "secret value=2", other_database) == 403
 
 
+def test_the_collector_may_read_and_take_back_what_it_stored(host: Host) -> None:
+    assert rows(host, "SELECT last(energy_wh) FROM meter", COLLECTOR)
+    assert write(host, COLLECTOR, "trial value=1") == 204
+    assert rows(host, "SELECT value FROM trial", COLLECTOR)
+    status, body = influxdb(host, COLLECTOR, "DELETE FROM trial WHERE time <= now()")
+    assert (status, "error" in body["results"][0]) == (200, False)
+    assert rows(host, "SELECT value FROM trial", COLLECTOR) == []
+    assert influxdb(host, ADMIN, "DROP MEASUREMENT trial")[0] == 200
+
+
 def test_each_account_may_do_what_it_must_and_no_more(host: Host) -> None:
     users = {row["user"]: row["admin"] for row in rows(host, "SHOW USERS", ADMIN)}
     assert users == {"admin": True, "pzem": False, "grafana": False}

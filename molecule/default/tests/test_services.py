@@ -81,6 +81,23 @@ def test_the_collector_runs_as_a_user_of_its_own(host: Host) -> None:
     assert "dialout" in show(host, "pzem.service", "SupplementaryGroups")
 
 
+def test_the_sandbox_shows_the_collector_which_boot_this_is(host: Host) -> None:
+    process = show(host, "pzem.service", "MainPID")
+    file = "/proc/sys/kernel/random/boot_id"
+    seen = host.check_output("nsenter --target=%s --mount cat %s", process, file)
+    assert seen == host.check_output("cat %s", file)
+
+
+def test_the_collectors_folders_are_as_open_as_they_need_to_be(host: Host) -> None:
+    """What it sees is for everybody; what it keeps, and is asked to do, is not."""
+    folders = {"/run/pzem": 0o755, "/var/lib/pzem": 0o750, "/var/lib/pzem/requests": 0o750}
+    for name, mode in folders.items():
+        folder = host.file(name)
+        assert (folder.user, folder.group, folder.mode) == ("pzem", "pzem", mode)
+    assert host.file("/etc/pzem/pzem.toml").mode == 0o644
+    assert host.file("/etc/pzem/influxdb.password").mode == 0o640
+
+
 def test_systemd_watches_over_the_collector(host: Host) -> None:
     assert show(host, "pzem.service", "Type") == "notify"
     assert show(host, "pzem.service", "WatchdogUSec") not in ("", "0", "infinity")

@@ -159,6 +159,9 @@ def test_accounts_may_do_what_they_are_for(declared: House) -> None:
     declared.ask("CREATE DATABASE other")
     assert declared.ask("SHOW DATABASES", "pzem", "pzem-1") == [{"name": "housePower"}]
     declared.ask("SELECT 1.0 * value INTO copy FROM nothing", "pzem", "pzem-1")
+    declared.store("raw")
+    declared.ask("DELETE FROM kept WHERE time < now()", "pzem", "pzem-1")
+    assert declared.ask("SELECT value FROM raw.kept", "pzem", "pzem-1") == []
     declared.ask("SHOW MEASUREMENTS", "grafana", "grafana-1")
     assert "not authorized" in declared.refuses(
         "SELECT value INTO copy FROM nothing", "grafana", "grafana-1"
@@ -301,6 +304,17 @@ def test_accounts_get_exactly_their_privileges(declared: House) -> None:
     assert declared.grants("pzem") == {"housePower": "ALL PRIVILEGES", "other": "NO PRIVILEGES"}
     assert declared.grants("grafana") == {"housePower": "READ", "other": "NO PRIVILEGES"}
     assert {"user": "pzem", "admin": False} in declared.ask("SHOW USERS")
+    assert declared.declare()["changes"] == []
+
+
+def test_an_account_that_could_only_write_gets_all_once(declared: House) -> None:
+    declared.ask("REVOKE ALL ON housePower FROM pzem")
+    declared.ask("GRANT WRITE ON housePower TO pzem")
+    told = ["pzem has ALL PRIVILEGES on housePower"]
+    assert declared.declare(check_mode=True)["changes"] == told
+    assert declared.grants("pzem") == {"housePower": "WRITE"}
+    assert declared.declare()["changes"] == told
+    assert declared.grants("pzem") == {"housePower": "ALL PRIVILEGES"}
     assert declared.declare()["changes"] == []
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import configparser
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import jinja2
 import pytest
 
 from pzem import config
+from pzem.moment import BOOT_ID_FILE
 
 Render = Callable[..., str]
 
@@ -20,6 +23,12 @@ VARIABLES: dict[str, Any] = {
     "pzem_exclude_ports": [],
     "pzem_clock": "wait",
     "pzem_thermal_zone": "/sys/class/thermal/thermal_zone0/temp",
+    "pzem_timezone": "Europe/Paris",
+    "pzem_nominal_volts": "230",
+    "pzem_generator_va": 0,
+    "pzem_generator_serviced": "",
+    "pzem_energy_reset": True,
+    "pzem_spool_max_mb": "512",
     "pzem_influxdb_url": "http://127.0.0.1:8086",
     "pzem_influxdb_database": "housePower",
     "pzem_influxdb_username": "pzem",
@@ -29,13 +38,14 @@ VARIABLES: dict[str, Any] = {
         {"name": "gen", "address": "6", "supply": "generator", "fed_from": "own"},
     ],
     "__pzem_state_dir": "/var/lib/pzem",
+    "__pzem_runtime_dir": "/run/pzem",
     "__pzem_password_file": "/etc/pzem/influxdb.password",
 }
 
 
 @pytest.fixture
-def rendered(templates: Path) -> Render:
-    """Render pzem.toml.j2 as Ansible does, whose filter to_json is `json.dumps`."""
+def environment(templates: Path) -> jinja2.Environment:
+    """Render as Ansible does, whose filter to_json is `json.dumps`."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(templates),
         trim_blocks=True,
@@ -43,6 +53,13 @@ def rendered(templates: Path) -> Render:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters["to_json"] = json.dumps
+    environment.filters["bool"] = lambda value: str(value).lower() in ("true", "yes", "1")
+    return environment
+
+
+@pytest.fixture
+def rendered(environment: jinja2.Environment) -> Render:
+    """Render pzem.toml.j2."""
 
     def render(**changes: object) -> str:
         return environment.get_template("pzem.toml.j2").render({**VARIABLES, **changes})
@@ -54,6 +71,8 @@ def test_the_collector_reads_what_was_configured(rendered: Render) -> None:
     read = config.parse(rendered())
     assert (read.interval_s, read.ports, read.exclude_ports) == (5, ("/dev/ttyUSB*",), ())
     assert (read.clock, read.state_dir) == ("wait", Path("/var/lib/pzem"))
+    assert (read.runtime_dir, read.spool) == (Path("/run/pzem"), config.SpoolSettings(512))
+    assert read.house == config.HouseSettings("Europe/Paris", 230.0)
     assert read.influxdb == config.InfluxSettings(
         "http://127.0.0.1:8086", "housePower", "pzem", Path("/etc/pzem/influxdb.password")
     )
@@ -61,6 +80,33 @@ def test_the_collector_reads_what_was_configured(rendered: Render) -> None:
         config.MeterSettings("mainA", 4, "utility", "A"),
         config.MeterSettings("gen", 6, "generator", None, "own"),
     )
+
+
+@pytest.mark.parametrize("day", ["2026-05-31", date(2026, 5, 31)], ids=["text", "yaml"])
+def test_the_collector_reads_what_the_owner_knows(rendered: Render, day: object) -> None:
+    meter = {"name": "gen", "address": 6, "supply": "generator"}
+    read = config.parse(
+        rendered(
+            pzem_generator_va="3500",
+            pzem_generator_serviced=day,
+            pzem_energy_reset=False,
+            pzem_meters=[{**meter, "breaker_amps": "30.5", "replaced": day}],
+        )
+    )
+    known = date(2026, 5, 31)
+    assert read.house == config.HouseSettings(
+        "Europe/Paris", 230.0, 3500.0, known, energy_reset=False
+    )
+    assert read.meters == (
+        config.MeterSettings("gen", 6, "generator", breaker_amps=30.5, replaced=known),
+    )
+
+
+def test_what_is_no_day_gets_the_collectors_own_complaint(rendered: Render) -> None:
+    with pytest.raises(config.ConfigError) as refused:
+        config.parse(rendered(pzem_generator_serviced='31 "May"'))
+    (line,) = refused.value.lines
+    assert 'house.generator_serviced: "31 \\"May\\"" is not a day; write it like' in line
 
 
 def test_the_secret_is_not_in_the_configuration(rendered: Render) -> None:
@@ -88,5 +134,39 @@ def test_without_a_password_there_is_no_log_in(
     rendered: Render,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(config, "DEFAULT_PASSWORD_FILE", Path("/nowhere"))
+    monkeypatch.setattr("pzem.config.checking.DEFAULT_PASSWORD_FILE", Path("/nowhere"))
     assert config.parse(rendered(pzem_influxdb_password="")).influxdb.password_file is None
+
+
+@pytest.fixture
+def service(environment: jinja2.Environment) -> Mapping[str, str]:
+    """Return the section [Service] of the unit; of a key that is set twice, the last value."""
+    unit = configparser.ConfigParser(strict=False, interpolation=None, delimiters="=")
+    unit.optionxform = str  # type: ignore[assignment,method-assign]
+    unit.read_string(
+        environment.get_template("pzem.service.j2").render(
+            VARIABLES,
+            __pzem_root="/opt/pzem",
+            __pzem_config_dir="/etc/pzem",
+            __pzem_fingerprint="0",
+            __pzem_influxdb_is_local=True,
+            pzem_device_allow=["char-ttyUSB"],
+        )
+    )
+    return unit["Service"]
+
+
+def test_the_sandbox_shows_which_boot_it_is(service: Mapping[str, str]) -> None:
+    """A stand-in for systemd, which molecule asks: of /proc, `pid` leaves processes alone."""
+    assert BOOT_ID_FILE.is_relative_to("/proc/sys")
+    assert service.get("ProcSubset", "all") == "all"
+
+
+def test_the_folders_are_where_the_configuration_says(
+    service: Mapping[str, str], rendered: Render
+) -> None:
+    read = config.parse(rendered())
+    state = [Path("/var/lib") / folder for folder in service["StateDirectory"].split()]
+    assert state == [read.state_dir, read.state_dir / "requests"]
+    assert Path("/run") / service["RuntimeDirectory"] == read.runtime_dir
+    assert int(service["RuntimeDirectoryMode"], 8) & 0o005 == 0o005
