@@ -114,6 +114,14 @@ def build_parser() -> argparse.ArgumentParser:
     )
     alarm.set_defaults(command=_later("pzem.cli.commissioning", "alarm_threshold"))
 
+    replaced = add(
+        "meter-replaced",
+        "Tell the collector that another meter takes the place of one.",
+        config,
+    )
+    replaced.add_argument("name", metavar="NAME", help="the meter's name in the configuration")
+    replaced.set_defaults(command=_later("pzem.cli.meters", "meter_replaced"))
+
     simulated = add("simulate", "Play PZEM-016 meters on pseudo terminals.")
     simulate.add_arguments(simulated)
     simulated.set_defaults(command=simulate.run)
