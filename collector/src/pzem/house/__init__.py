@@ -1,5 +1,21 @@
 """What the meters of the house together mean."""
 
-from pzem.house.supply import House, HouseState, derive
+from pzem.house.alarms import AlarmState, SystemState
+from pzem.house.generator import GeneratorState
+from pzem.house.house import House, Meaning
+from pzem.house.legs import LegsState
+from pzem.house.sample import Sample
+from pzem.house.supply import HouseState, SupplyState, derive
 
-__all__ = ["House", "HouseState", "derive"]
+__all__ = [
+    "AlarmState",
+    "GeneratorState",
+    "House",
+    "HouseState",
+    "LegsState",
+    "Meaning",
+    "Sample",
+    "SupplyState",
+    "SystemState",
+    "derive",
+]
