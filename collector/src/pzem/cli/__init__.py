@@ -66,6 +66,14 @@ def build_parser() -> argparse.ArgumentParser:
     check = add("check-config", "Check the configuration and say what is wrong with it.", config)
     check.set_defaults(command=_later("pzem.cli.checking", "check_config"))
 
+    status = add(
+        "status",
+        "Show how the running collector is; 0: all is well, 1: something is to be looked at.",
+        config,
+        as_json,
+    )
+    status.set_defaults(command=_later("pzem.cli.status", "show"))
+
     scan = add("scan", "Find every meter on every port.", config, ports, as_json)
     scan.add_argument(
         "--addresses",
