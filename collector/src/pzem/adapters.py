@@ -14,15 +14,20 @@ from pathlib import Path
 _USB_SOCKET = re.compile(r"/(\d+-[\d.]+:\d+\.\d+)(?:/|$)")
 
 
-def present_ports(patterns: Iterable[str], exclude: Iterable[str] = ()) -> dict[str, int]:
-    """Return the ttys that exist now: path, as configured, to device number.
+Device = tuple[int, int]
+"""Device number and inode of a tty's node. The number goes with the name; the inode is
+another one when an adapter was pulled and the next one got its name."""
+
+
+def present_ports(patterns: Iterable[str], exclude: Iterable[str] = ()) -> dict[str, Device]:
+    """Return the ttys that exist now: path, as configured, to device.
 
     Two names of one device count once, and a device is excluded by any of its names.
     Names that are no character device are left out.
     """
     excluded = tuple(exclude)
     shut = {os.path.realpath(path) for pattern in excluded for path in glob.glob(pattern)}
-    present: dict[str, int] = {}
+    present: dict[str, Device] = {}
     for pattern in patterns:
         for path in sorted(glob.glob(pattern), key=_natural):
             device = os.path.realpath(path)
@@ -32,8 +37,9 @@ def present_ports(patterns: Iterable[str], exclude: Iterable[str] = ()) -> dict[
                 status = os.stat(path)
             except OSError:
                 continue
-            if stat.S_ISCHR(status.st_mode) and status.st_rdev not in present.values():
-                present[path] = status.st_rdev
+            known = {number for number, _ in present.values()}
+            if stat.S_ISCHR(status.st_mode) and status.st_rdev not in known:
+                present[path] = (status.st_rdev, status.st_ino)
     return present
 
 

@@ -7,15 +7,32 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from pzem.meter import NO_PORT, Outcome, Silent
+from pzem.health import OK, state_of
+from pzem.meter import (
+    NO_ANSWER,
+    NO_ANSWER_YET,
+    NO_PORT,
+    NOT_FOUND,
+    PORT_BUSY,
+    PORT_FAILED,
+    Faulty,
+    Outcome,
+    Silent,
+)
 from pzem.registers import Reading
 
 SURE_AFTER_CYCLES: Final = 3
 """A state has to last before it is news: on a line that loses a reply now and then,
 every hiccup is in the database and none in the log."""
 
-OK: Final = "ok"
-FAULTY: Final = "faulty"
+WORDS: Final = {
+    NO_ANSWER_YET: "no answer",
+    NO_PORT: "its adapter is not plugged in",
+    NOT_FOUND: "not heard on any port so far; it is looked for",
+    PORT_BUSY: "another program holds its port",
+    PORT_FAILED: "its port does not work",
+}
+"""What people are told in place of the word in the database."""
 
 log = logging.getLogger(__name__)
 
@@ -58,17 +75,21 @@ class Announcer:
         elif isinstance(outcome, Silent):
             log.warning("%s is silent (%s)", name, _explain(outcome))
         else:
-            log.warning("%s is faulty (%s)", name, outcome.reason)
+            log.warning("%s is faulty (%s)", name, _describe(outcome))
 
 
 def _kind(outcome: Outcome) -> str:
     """Return the state: what ails a faulty meter may change from cycle to cycle."""
-    if isinstance(outcome, Reading):
-        return OK
-    return outcome.reason if isinstance(outcome, Silent) else FAULTY
+    if not isinstance(outcome, Silent):
+        return state_of(outcome)
+    return NO_ANSWER if outcome.reason == NO_ANSWER_YET else outcome.reason
 
 
 def _explain(outcome: Silent) -> str:
-    if outcome.reason == NO_PORT:
-        return "its adapter is not plugged in"
-    return outcome.reason.replace("_", " ")
+    return WORDS.get(outcome.reason, outcome.reason.replace("_", " "))
+
+
+def _describe(outcome: Faulty) -> str:
+    if outcome.reason == "bad_crc":
+        return "bad_crc; if that stays, look whether two meters have its address"
+    return outcome.reason

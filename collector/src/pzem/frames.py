@@ -101,13 +101,18 @@ def find_reply(buffer: bytes, request: bytes) -> bytes | None:
     return None
 
 
+def is_of_another(received: bytes, request: bytes) -> bool:
+    """Tell whether `received` is a whole frame, but of another address than was asked."""
+    return has_good_crc(received) and received[0] != request[0]
+
+
 def describe_bad(received: bytes, request: bytes) -> str:
     """Say in a word why `received`, not empty, holds no reply to `request`."""
     if len(received) < ERROR_LENGTH:
         return "short_reply"
     if not has_good_crc(received):
         return "short_reply" if len(received) < reply_length(request) else "bad_crc"
-    if received[0] != request[0]:
+    if is_of_another(received, request):
         return f"wrong_address {received[0]}"
     if received[1] & ~ERROR_FLAG != request[1]:
         return f"wrong_function {received[1]}"

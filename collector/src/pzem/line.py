@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 TRY_S: Final = 0.3
 """How long a meter gets to answer. A read takes 62 to 66 ms on the wire, up to
 130 ms with slow adapters (measured; see the timing table of the protocol)."""
+WRITE_S: Final = 0.1
+"""An adapter that does not take a request of 8 bytes (8 ms) at once is stuck."""
 DRAIN_S: Final = 0.1
 """Silence to wait for before asking again, so that a late reply is not taken for
 the answer to the next question."""
@@ -31,6 +33,9 @@ QUIET_S: Final = 0.05
 """A line that has delivered a frame's worth of bytes and then paused this long has
 finished talking: 3.5 characters (4 ms), blurred by an adapter's latency timer (16 ms)
 and by the scheduling of a busy Pi."""
+
+BRLTTY: Final = (Path("/usr/bin/brltty"), Path("/usr/sbin/brltty"), Path("/bin/brltty"))
+"""Drives braille displays, and takes for one what has the USB number of their adapters."""
 
 IO_ERRORS: Final = (OSError, termios.error)
 """What a vanished adapter raises: `serial.SerialException` is an OSError, but
@@ -58,7 +63,7 @@ class Line(serial.Serial):
     """
 
     def __init__(self, path: str) -> None:
-        super().__init__(baudrate=frames.BAUD, timeout=TRY_S, write_timeout=TRY_S, exclusive=True)
+        super().__init__(baudrate=frames.BAUD, timeout=TRY_S, write_timeout=WRITE_S, exclusive=True)
         self.reply_timeout_s = TRY_S
         self.last_reply = b""
         """What the last `read` returned."""
@@ -92,8 +97,17 @@ class Line(serial.Serial):
         if self.is_open:
             with contextlib.suppress(*IO_ERRORS):
                 fcntl.ioctl(self.fileno(), termios.TIOCNXCL)
+            with contextlib.suppress(*IO_ERRORS):
+                # Some drivers wait up to 30 s for what an adapter does not take any more.
+                termios.tcflush(self.fileno(), termios.TCOFLUSH)
         with contextlib.suppress(*IO_ERRORS):
             super().close()
+
+    def is_hung_up(self) -> bool:
+        """Tell whether the adapter has gone, though another may have its name by now."""
+        poll = select.poll()
+        poll.register(self.fileno(), 0)
+        return bool(poll.poll(0))
 
     def write(self, request: ReadableBuffer, /) -> int | None:
         """Send `request` and remember it: `read` returns the reply to it."""
@@ -124,11 +138,11 @@ class Line(serial.Serial):
                 break
             received += self._receive()
         came = self._without_late_replies(came)
-        if not came:
-            self._owing.add(request[0])
         self.last_reply = came
         self.has_reply = False
         self._surplus = b""
+        if len(came) < frames.ERROR_LENGTH or frames.is_of_another(came, request):
+            self._owing.add(request[0])  # not even garbled: the reply may be under way
         return came
 
     def is_answered_again(self, within_s: float = TRY_S) -> bool:
@@ -136,10 +150,10 @@ class Line(serial.Serial):
         more = self._surplus + self.drain(within_s)
         return frames.find_reply(more, self._request) is not None
 
-    def exchange(self, request: bytes) -> bytes:
+    def exchange(self, request: bytes, timeout_s: float = TRY_S) -> bytes:
         """Send a raw `request` with its CRC and return what `read` makes of the answer."""
         self.reset_input_buffer()
-        self.reply_timeout_s = TRY_S
+        self.reply_timeout_s = timeout_s
         self.write(request)
         return self.read()
 
@@ -220,7 +234,7 @@ def _port_error(path: str, error: BaseException) -> PortError:
     if code in (errno.EAGAIN, errno.EBUSY):
         holder = holder_of(path)
         by = f" by {holder}" if holder else " by another process"
-        return PortBusyError(f"{path} is in use{by}; stop that first")
+        return PortBusyError(f"{path} is in use{by}; stop that first{known_grabber()}")
     if code == errno.ENOENT:
         return PortError(f"{path} does not exist; is the adapter plugged in?")
     if code == errno.EACCES:
@@ -228,6 +242,16 @@ def _port_error(path: str, error: BaseException) -> PortError:
     if isinstance(error, serial.SerialException) and "configure" in str(error):
         return PortError(f"{path} is not a serial port; mend ports in the configuration")
     return PortError(f"{path} cannot be used: {os.strerror(code) if type(code) is int else error}")
+
+
+def known_grabber() -> str:
+    """Return a hint for the end of a complaint if something here is known to take adapters.
+
+    It goes by the program's file: the service does not see other processes.
+    """
+    if any(path.exists() for path in BRLTTY):
+        return " (brltty takes such adapters; without a braille display: sudo apt purge brltty)"
+    return ""
 
 
 def holder_of(path: str) -> str | None:

@@ -26,10 +26,18 @@ from pzem.registers import (
 )
 
 NO_ANSWER: Final = "no_answer"
+"""Asked on an adapter that is known to work: see `Silent.proves_darkness`."""
+NO_ANSWER_YET: Final = "no_answer_yet"
+"""Asked, but the adapter itself may be stuck."""
+NOT_FOUND: Final = "not_found"
+"""Never heard so far, although every port was asked for it."""
 NOT_ASKED: Final = "not_asked"
 NO_PORT: Final = "no_port"
 PORT_BUSY: Final = "port_busy"
 PORT_FAILED: Final = "port_failed"
+
+IMPLAUSIBLE: Final = "implausible"
+"""First word of the reason of a fault: more watts than volt-amperes."""
 
 MODBUS_ERRORS: Final = {
     1: "illegal function",
@@ -45,6 +53,18 @@ class Silent:
     """Nothing was heard. `reason` tells a quiet meter from one that could not be asked."""
 
     reason: str = NO_ANSWER
+
+    @property
+    def proves_darkness(self) -> bool:
+        """Whether the silence is the meter's own, as of one without supply.
+
+        So it is if the adapter at which it was heard before is there and took the
+        question, and either another meter was heard there in the same cycle, or the
+        adapter was opened anew since the last word from there and still brought none.
+        What is left is an adapter or a cable that is broken for good: from here that
+        looks like a dark meter, so whoever concludes from silence asks several.
+        """
+        return self.reason == NO_ANSWER
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +85,10 @@ MIN_TRY_S: Final = 0.1
 SECOND_TRY_S: Final = 0.2
 """Ends before a late answer to the second try of an earlier cycle can come in: that was
 asked `TRY_S` and `DRAIN_S` after the first."""
+REFRESH_S: Final = 1.0
+"""A meter refreshes its registers about once a second (peers' measurements)."""
+SET_BACK_WH: Final = 10.0
+"""A counter that was just set back shows no more: full scale, 23 kW, is 6.4 Wh a second."""
 
 
 class MeterError(PzemError):
@@ -76,12 +100,20 @@ def heard(outcome: Outcome) -> bool:
     return isinstance(outcome, Reading) or (isinstance(outcome, Faulty) and outcome.well_formed)
 
 
-def drained(line: Line, deadline: float) -> bool:
-    """Drain `line` if that leaves time for a try before `deadline`; return whether."""
-    if deadline - time.monotonic() < DRAIN_S + MIN_TRY_S:
+def drained(line: Line, deadline: float, pause_s: float = DRAIN_S) -> bool:
+    """Drain `line` if that leaves time for a try before `deadline`; return whether.
+
+    Drains for `pause_s`, or for `DRAIN_S` where that would be too long.
+    """
+    left_s = deadline - time.monotonic() - MIN_TRY_S
+    if left_s < DRAIN_S:
         return False
-    line.drain()
+    line.drain(pause_s if left_s >= pause_s else DRAIN_S)
     return True
+
+
+def _is_implausible(outcome: Outcome) -> bool:
+    return isinstance(outcome, Faulty) and outcome.reason.startswith(IMPLAUSIBLE)
 
 
 class Meter:
@@ -109,9 +141,13 @@ class Meter:
                 return Faulty(f"modbus_error {self._line.last_reply[2]}", well_formed=True)
             return Faulty(self._line.complaint())
         try:
-            return decode(words)
+            reading = decode(words)
         except OverRangeError as error:
             return Faulty(str(error), well_formed=True)
+        if not reading.is_plausible:
+            reason = f"{IMPLAUSIBLE} {reading.watts} W {reading.volt_amps} VA"
+            return Faulty(reason, well_formed=True)
+        return reading
 
     def is_alone(self) -> bool:
         """Tell whether one meter, and not several with its address, answers a question."""
@@ -124,19 +160,29 @@ class Meter:
         late one to that, with the values of then. It is read away with whatever else is
         under way, and the answer to a second question counts.
 
+        An implausible answer may be of two different seconds, and is asked for once more
+        when the meter has refreshed its registers.
+
         Raises `OSError` or `termios.error` if the port is gone.
         """
         outcome: Outcome = Silent()
         owing = self._line.owes(self.address)
-        for attempt in range(tries):
-            if attempt and not drained(self._line, deadline):
+        pause_s = DRAIN_S
+        tried = 0
+        while tried < tries:
+            if tried and not drained(self._line, deadline, pause_s):
                 break
+            tried += 1
             answer = self._read_by(deadline)
             if heard(answer) and owing:
                 answer = self._second_answer(deadline)
             if not isinstance(answer, Silent):
                 outcome = answer
-            if heard(answer):
+            if _is_implausible(answer) and pause_s < REFRESH_S:
+                pause_s = REFRESH_S
+                tries = tried + 1
+                owing = self._line.owes(self.address)
+            elif heard(answer):
                 break
         return outcome
 
@@ -183,7 +229,7 @@ class Meter:
         """
         self._write_holding(HOLDING_ADDRESS, address)
 
-    def reset_energy(self) -> None:
+    def reset_energy(self, timeout_s: float = TRY_S) -> None:
         """Set the meter's energy counter to zero. Raises as `alarm_threshold_w`.
 
         The caller reads the counter afterwards: an adapter with local echo answers
@@ -192,9 +238,31 @@ class Meter:
         # minimalmodbus has no public way to send a function code of a vendor.
         request = frames.with_crc(bytes([self.address, frames.RESET_ENERGY]))
         self._line.drain(frames.SILENT_GAP_S)
-        reply = self._line.exchange(request)
+        reply = self._line.exchange(request, timeout_s)
         if reply != request:
             raise MeterError(self._why("reset its energy", reply))
+
+    def reset_energy_by(self, deadline: float) -> None:
+        """Set the energy counter to zero and see it there by `deadline` (monotonic seconds).
+
+        A late answer to an earlier question shows the old count and so confirms nothing.
+        Raises `MeterError` if it was not seen: it may have happened all the same, as the
+        next reading tells. Raises `OSError` or `termios.error` if the port is gone.
+        """
+        if deadline - time.monotonic() < 2 * MIN_TRY_S + DRAIN_S:
+            raise MeterError("there is no time for it in this cycle")
+        why = "the counter could not be read back"
+        try:
+            self.reset_energy(min(TRY_S, deadline - time.monotonic() - DRAIN_S - MIN_TRY_S))
+        except MeterError as error:  # its answer may be lost, and only that
+            why = str(error)
+        while drained(self._line, deadline):
+            answer = self._read_by(deadline)
+            if isinstance(answer, Reading):
+                if answer.energy_wh <= SET_BACK_WH:
+                    return
+                why = f"the counter still shows {answer.energy_wh:.0f} Wh"
+        raise MeterError(why)
 
     def _read_holding(self, register: int) -> int:
         self._line.reply_timeout_s = TRY_S

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass, field, replace
 
 from pzem.line import IO_ERRORS, Line, PortError
-from pzem.meter import MIN_TRY_S, Faulty, Meter, Outcome, drained, heard
+from pzem.meter import MIN_TRY_S, Faulty, Meter, MeterError, Outcome, Silent, drained, heard
 
 log = logging.getLogger(__name__)
 
@@ -36,12 +36,25 @@ class Job:
     """Names heard on any port in this cycle; all jobs of a cycle share it."""
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     took_s: dict[str, float] = field(default_factory=dict)
-    failure: PortError | None = None
+    failure: Exception | None = None
+    opened_anew: bool = False
+    """Nothing was heard since the port was opened last."""
     done: threading.Event = field(default_factory=threading.Event)
 
     def so_far(self) -> Job:
         """Return a copy that the thread at work does not change any more."""
         return replace(self, outcomes=dict(self.outcomes), took_s=dict(self.took_s))
+
+
+@dataclass(slots=True)
+class Reset:
+    """Set one meter's energy counter back, and what came of it."""
+
+    address: int
+    deadline: float
+    """Monotonic seconds; nothing is asked later."""
+    failure: Exception | None = None
+    done: threading.Event = field(default_factory=threading.Event)
 
 
 class PortThread(threading.Thread):
@@ -50,11 +63,13 @@ class PortThread(threading.Thread):
     def __init__(self, path: str) -> None:
         super().__init__(name=f"port {path}", daemon=True)
         self._path = path
-        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Job | Reset | None] = queue.SimpleQueue()
         self._line: Line | None = None
+        self._opened_anew = False
+        self._defect_said = ""
         self.start()
 
-    def submit(self, job: Job) -> None:
+    def submit(self, job: Job | Reset) -> None:
         """Have `job` done; its `done` is set at the end, whatever happens."""
         self._jobs.put(job)
 
@@ -62,11 +77,20 @@ class PortThread(threading.Thread):
         """End the thread after its present job and let go of the port."""
         self._jobs.put(None)
 
+    def has_lost_its_line(self) -> bool:
+        """Tell whether the adapter behind the open port is gone. Only while it has no job."""
+        return self._line is not None and self._line.is_hung_up()
+
     def run(self) -> None:
         """Work until stopped."""
         while (job := self._jobs.get()) is not None:
             try:
-                self._do(job)
+                if isinstance(job, Reset):
+                    self._reset(job)
+                else:
+                    self._do(job)
+            except MeterError as error:
+                job.failure = error
             except PortError as error:
                 job.failure = error
                 self._close()
@@ -74,7 +98,9 @@ class PortThread(threading.Thread):
                 job.failure = PortError(f"{self._path} failed: {error}")
                 self._close()
             except Exception as error:
-                log.exception("%s: reading failed; this is a defect", self._path)
+                if repr(error) != self._defect_said:
+                    self._defect_said = repr(error)
+                    log.exception("%s: reading failed; this is a defect", self._path)
                 job.failure = PortError(f"{self._path} failed: {error}")
                 self._close()
             finally:
@@ -89,6 +115,7 @@ class PortThread(threading.Thread):
         try:
             if job.reopen and self._line is not None:
                 self._line.reopen()
+                self._opened_anew = True
             self._ask_all(job)
         except IO_ERRORS:
             # Unplugged and back under the same name: the old handle is dead, a new
@@ -101,7 +128,7 @@ class PortThread(threading.Thread):
             self._close()
 
     def _ask_all(self, job: Job) -> None:
-        line = self._line = self._line or Line(self._path)
+        line = self._opened()
         noisy = False
         for ask in job.asks:
             if ask.name in job.outcomes or (ask.guest and ask.name in job.found):
@@ -116,7 +143,19 @@ class PortThread(threading.Thread):
             job.outcomes[ask.name] = outcome
             if heard(outcome):
                 job.found.add(ask.name)
+            if not isinstance(outcome, Silent):
+                self._opened_anew = False
             noisy = isinstance(outcome, Faulty)
+        job.opened_anew = self._opened_anew
+
+    def _reset(self, job: Reset) -> None:
+        Meter(self._opened(), job.address).reset_energy_by(job.deadline)
+
+    def _opened(self) -> Line:
+        if self._line is None:
+            self._line = Line(self._path)
+            self._opened_anew = True
+        return self._line
 
     def _close(self) -> None:
         if self._line is not None:

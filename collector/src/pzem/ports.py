@@ -15,6 +15,12 @@ installation, may have its first run at any time and is looked for in every cycl
 the lines of the other meters, after those, on ports that the configuration names, and
 on free ports like those that serve meters, if there are no more of them than meters
 to find. Once heard, a meter has a home and is asked for there.
+
+Meters that fall silent may have had their lines exchanged behind the adapters, so each
+is then asked for once at every home of silent ones.
+
+Where two meters have the same address, the port of the other one is remembered as that of
+a *twin*, and what it says is never taken for the one that is read.
 """
 
 from __future__ import annotations
@@ -26,14 +32,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from pzem.adapters import present_ports, usb_model, usb_socket
+from pzem.adapters import Device, present_ports, usb_model, usb_socket
 from pzem.line import TRY_S, PortBusyError
 from pzem.memory import Memory
 from pzem.meter import (
     MIN_TRY_S,
-    NO_ANSWER,
+    NO_ANSWER_YET,
     NO_PORT,
     NOT_ASKED,
+    NOT_FOUND,
     PORT_BUSY,
     PORT_FAILED,
     Faulty,
@@ -41,15 +48,18 @@ from pzem.meter import (
     Silent,
     heard,
 )
-from pzem.port_thread import Ask, Job, PortThread
+from pzem.port_thread import Ask, Job, PortThread, Reset
 
 GRACE_S: Final = 0.05
 """What a thread may need after its deadline to hand over its results."""
 FIRST_PROBE_S: Final = 60.0
 LAST_PROBE_S: Final = 3600.0
-REOPEN_AFTER_CYCLES: Final = 5
-"""Adapters get stuck without an error; a port this long without a word is reopened."""
+REOPEN_AFTER_CYCLES: Final = 2
+"""Adapters get stuck without an error; a port this long without a word is reopened. What
+is silent then is the meter: see `Silent.proves_darkness`."""
 DISCOVERY_S: Final = 3.0
+RESET_S: Final = 0.4
+"""Time for setting a counter back where none is given: what a grid of 1 s leaves over."""
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +85,7 @@ class _Port:
     """One present tty."""
 
     path: str
-    device: int
+    device: Device
     thread: PortThread
     usb: str | None
     model: str | None
@@ -86,13 +96,18 @@ class _Port:
     asked_at: dict[str, float] = field(default_factory=dict)
     foreign: bool = False
     """Noise came instead of an answer, and no meter was ever heard here."""
-    job: Job | None = None
+    job: Job | Reset | None = None
     held: bool = False
     """The thread may have it open; a port that is nobody's home is let go."""
     wordless_cycles: int = 0
     reopen_at: float = 0.0
     reopen_interval_s: float = FIRST_PROBE_S
     trouble: str | None = None
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether the thread still has not come back from what it was told last."""
+        return self.job is not None and not self.job.done.is_set()
 
 
 class Ports:
@@ -121,7 +136,10 @@ class Ports:
                 place.seen = True
         self._ports: dict[str, _Port] = {}
         self._wanted: set[str] = set()
+        self._twins: dict[str, set[str]] = {name: set() for name in self._places}
+        """Ports on which another meter has the address of this one."""
         self._doubled: set[str] = set()
+        self._reset_failed: set[str] = set()
         self._no_port_said = False
 
     def __enter__(self) -> Ports:
@@ -160,31 +178,67 @@ class Ports:
         jobs: dict[str, Job] = {}
         found: set[str] = set()
         for port in self._ports.values():
-            if port.job is not None and not port.job.done.is_set():
+            if port.is_stuck:
                 self._note_trouble(port, f"{port.path} does not react; its meters wait for it")
                 continue
             port.job = None
             asks = self._asks(port, now)
             if asks or port.held:
                 port.held = bool(asks)
-                port.job = Job(asks, deadline, self._is_reopening(port, now), found)
-                port.thread.submit(port.job)
-                jobs[port.path] = port.job
+                job = Job(asks, deadline, self._is_reopening(port, now), found)
+                port.job = job
+                port.thread.submit(job)
+                jobs[port.path] = job
         for job in jobs.values():
             job.done.wait(max(0.0, deadline + GRACE_S - self._monotonic()))
         # What an overdue thread has read so far is good; what it reads now is too late.
         return self._conclude({path: job.so_far() for path, job in jobs.items()})
+
+    def reset_energy(self, name: str, deadline: float | None = None) -> bool:
+        """Set the energy counter of a meter back to zero and see it there.
+
+        To be called between two polls. Takes until `deadline` (monotonic seconds, the next
+        slot at the latest; `RESET_S` from now if there is none), whatever the line does.
+        False, said once, means that it was not seen to be done: the meter's next reading
+        tells, and whoever wants it done asks again in a later cycle.
+        """
+        now = self._monotonic()
+        deadline = now + RESET_S if deadline is None else deadline
+        failure = self._reset(self._places[name], now, deadline)
+        if failure is None:
+            self._reset_failed.discard(name)
+            log.info("%s: the energy counter was set back", name)
+        elif name not in self._reset_failed:
+            self._reset_failed.add(name)
+            log.warning("%s: the energy counter could not be set back: %s", name, failure)
+        return failure is None
+
+    def _reset(self, place: _Place, now: float, deadline: float) -> str | None:
+        home = self._home(place)
+        if home is None or not place.answered:
+            return "the meter does not answer"
+        port = self._ports[home]
+        if port.is_stuck:
+            return f"{home} does not react"
+        job = port.job = Reset(place.address, deadline - GRACE_S)  # over when the slot comes
+        port.thread.submit(job)
+        if not job.done.wait(max(0.0, deadline - now)):
+            return f"{home} did not react in time"
+        return None if job.failure is None else str(job.failure)
 
     # --- which ports there are
 
     def _refresh(self, now: float) -> None:
         present = present_ports(self._patterns, self._exclude)
         for path, port in list(self._ports.items()):
-            if present.get(path) != port.device:
+            replaced = not port.is_stuck and port.thread.has_lost_its_line()
+            if present.get(path) != port.device or replaced:
                 port.thread.stop()
                 port.thread.join(GRACE_S)  # the device may be back under another name
                 for place in self._residents(path):
                     place.answered = False
+                for twins in self._twins.values():
+                    twins.discard(path)
                 del self._ports[path]
                 log.warning("%s is gone", path)
         appeared = [path for path in present if path not in self._ports]
@@ -231,7 +285,11 @@ class Ports:
     def _asks(self, port: _Port, now: float) -> list[Ask]:
         residents = sorted(self._residents(port.path), key=_quick_ones_first)
         asks = [self._ask(place, guest=False) for place in residents]
-        guests = {name for name in self._guests(port, now) if self._places[name] not in residents}
+        guests = {
+            name
+            for name in self._guests(port, now)
+            if self._places[name] not in residents and port.path not in self._twins[name]
+        }
         port.pending &= guests
         longest_ago = sorted(guests, key=lambda name: (port.asked_at.get(name, 0.0), name))
         return asks + [self._ask(self._places[name], guest=True) for name in longest_ago]
@@ -282,6 +340,9 @@ class Ports:
         wanted = {name for name, place in self._places.items() if not place.answered}
         if wanted - self._wanted:
             for port in self._ports.values():
+                residents = self._residents(port.path)
+                if residents and not any(place.answered for place in residents):
+                    port.pending |= wanted
                 if not self._wanted or port.probe_at > now + FIRST_PROBE_S:
                     port.probe_interval_s = FIRST_PROBE_S
                     port.probe_at = now + FIRST_PROBE_S
@@ -289,7 +350,8 @@ class Ports:
         return outcomes
 
     def _note(self, port: _Port, job: Job, now: float) -> None:
-        self._note_trouble(port, str(job.failure) if job.failure is not None else None)
+        if not port.is_stuck:
+            self._note_trouble(port, str(job.failure) if job.failure is not None else None)
         if job.failure is not None and not isinstance(job.failure, PortBusyError):
             port.pending = set(self._places)  # what comes back may be another adapter
         for name, took_s in job.took_s.items():
@@ -300,6 +362,7 @@ class Ports:
         at_home = bool(self._residents(port.path))
         if anybody or not at_home:
             port.wordless_cycles = 0
+            port.reopen_at = 0.0
             port.reopen_interval_s = FIRST_PROBE_S
         else:
             port.wordless_cycles += 1
@@ -320,7 +383,9 @@ class Ports:
 
     def _outcome(self, place: _Place, jobs: Mapping[str, Job]) -> Outcome:
         heard_on = [
-            path for path, job in jobs.items() if heard(job.outcomes.get(place.name, Silent()))
+            path
+            for path, job in jobs.items()
+            if heard(job.outcomes.get(place.name, Silent())) and path not in self._twins[place.name]
         ]
         if heard_on:
             path = place.home if place.home in heard_on else heard_on[0]
@@ -341,10 +406,13 @@ class Ports:
         job = jobs.get(home)
         if job is None:
             return Silent(PORT_FAILED)
-        return job.outcomes.get(place.name) or Silent(_why_not_asked(job))
+        outcome = job.outcomes.get(place.name) or Silent(_why_not_asked(job))
+        anybody = any(map(heard, job.outcomes.values()))
+        if outcome == Silent() and not anybody and not job.opened_anew:
+            return Silent(NO_ANSWER_YET)
+        return outcome
 
-    @staticmethod
-    def _nowhere(place: _Place, jobs: Mapping[str, Job]) -> Outcome:
+    def _nowhere(self, place: _Place, jobs: Mapping[str, Job]) -> Outcome:
         """Say what there is to tell of a meter that was never heard.
 
         It may hang on any port, so one that cannot be used proves its silence wrong.
@@ -356,9 +424,11 @@ class Ports:
             return noise[0]
         if closed:
             return Silent(closed[0])
-        return Silent(NO_ANSWER if outcomes else NOT_ASKED)
+        everywhere = all(place.name in port.asked_at for port in self._ports.values())
+        return Silent(NOT_FOUND if everywhere else NOT_ASKED)
 
     def _move_in(self, place: _Place, path: str, heard_on: list[str]) -> None:
+        self._twins[place.name].update(other for other in heard_on if other != path)
         if len(heard_on) > 1 and place.name not in self._doubled:
             self._doubled.add(place.name)
             log.warning(

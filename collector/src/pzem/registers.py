@@ -63,6 +63,15 @@ QUANTITIES: Final = (VOLTS, AMPS, WATTS, ENERGY_WH, HERTZ, POWER_FACTOR)
 ALARM_REGISTER: Final = 0x0009
 
 
+START_AMPS: Final = 0.02
+"""Less current than this is shown as 0 A, though its power is shown from 0.4 W on (manual)."""
+ACCURACY: Final = 0.02
+"""Share by which watts may be shown above volts times amps. The manual promises 0.5 % for
+each of the three, which adds up to 1.5 %; the rest is for a current clamp of lesser luck."""
+ROUNDING_W: Final = 0.2
+"""Half an LSB of watts, and of amps at the highest voltage (0.05 W and 0.13 W)."""
+
+
 class OverRangeError(ValueError):
     """A well-formed reply shows what the meter cannot measure (manual's ranges)."""
 
@@ -92,6 +101,18 @@ class Reading:
     def volt_amps(self) -> float:
         """Apparent power in VA, V times A to the resolution that the factors carry."""
         return round(self.volts * self.amps, 4)
+
+    @property
+    def is_plausible(self) -> bool:
+        """Whether active power exceeds apparent power by no more than a meter's errors.
+
+        More is against physics: the frame was damaged in a way that its CRC does not
+        show, the meter is not itself yet, or it was asked in the moment in which it
+        refreshed its registers, so that they belong to two different seconds. The power
+        factor is not consulted: how a meter rounds and derives it is not documented.
+        """
+        apparent = self.volts * self.amps * (1 + ACCURACY)
+        return self.watts <= apparent + self.volts * START_AMPS + ROUNDING_W
 
 
 def decode(registers: Sequence[int]) -> Reading:

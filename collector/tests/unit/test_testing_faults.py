@@ -6,6 +6,7 @@ from random import Random
 import pytest
 
 from pzem.frames import find_reply, has_good_crc, with_crc
+from pzem.registers import QUANTITIES, decode
 from pzem.testing import FAULTS, IDLE, SimulatedMeter
 from pzem.testing.faults import CORRUPT_GOLDEN, Exchange, Fault
 
@@ -25,9 +26,27 @@ def good_and_sent(*fault: str | float) -> list[tuple[bytes, bytes]]:
     return pairs
 
 
+def difference(good: bytes, sent: bytes) -> int:
+    """Return the bits that differ, in the order of the wire: the lowest of a byte first."""
+    assert len(sent) == len(good)
+    return int.from_bytes(good, "little") ^ int.from_bytes(sent, "little")
+
+
 def is_a_bit_off(good: bytes, sent: bytes) -> bool:
-    difference = int.from_bytes(good, "big") ^ int.from_bytes(sent, "big")
-    return len(sent) == len(good) and difference.bit_count() == 1
+    return difference(good, sent).bit_count() == 1
+
+
+def is_a_burst(good: bytes, sent: bytes, bits: int) -> bool:
+    garbled = difference(good, sent)
+    return (garbled & -garbled) << bits - 1 == 1 << garbled.bit_length() - 1
+
+
+def is_displayable(good: bytes, sent: bytes) -> bool:
+    words = [int.from_bytes(sent[n : n + 2], "big") for n in range(3, 23, 2)]
+    shown = decode(words)  # or it raises
+    return has_good_crc(sent) and all(
+        getattr(shown, q.name) != getattr(IDLE, q.name) for q in QUANTITIES
+    )
 
 
 EFFECTS: dict[tuple[str | float, ...], Callable[[bytes, bytes], bool]] = {
@@ -35,10 +54,16 @@ EFFECTS: dict[tuple[str | float, ...], Callable[[bytes, bytes], bool]] = {
     ("drop", 1): lambda _, sent: sent == b"",
     ("late", 0.5): lambda good, sent: sent == good,
     ("leading-zero",): lambda good, sent: sent == b"\0" + good,
+    ("leading-junk",): lambda good, sent: sent.endswith(good) and 1 <= len(sent) - 25 <= 8,
+    ("doubled",): lambda good, sent: sent == good + good,
     ("trailing-junk",): lambda good, sent: sent.startswith(good) and 1 <= len(sent) - 25 <= 8,
     ("local-echo",): lambda good, sent: sent == REQUEST + good,
     ("junk",): lambda _, sent: 1 <= len(sent) <= 40 and find_reply(sent, REQUEST) is None,
     ("bit-flip",): lambda good, sent: is_a_bit_off(good, sent) and not has_good_crc(sent),
+    ("bit-flips", 3): lambda good, sent: (
+        difference(good, sent).bit_count() == 3 and not has_good_crc(sent)
+    ),
+    ("burst", 16): lambda good, sent: is_a_burst(good, sent, 16) and not has_good_crc(sent),
     ("truncated",): lambda good, sent: 0 < len(sent) < 25 and good.startswith(sent),
     ("wrong-address",): lambda good, sent: (
         has_good_crc(sent) and 1 <= sent[0] <= 247 and sent[0] != 4 and sent[1:-2] == good[1:-2]
@@ -46,10 +71,17 @@ EFFECTS: dict[tuple[str | float, ...], Callable[[bytes, bytes], bool]] = {
     ("swapped-reply", 5): lambda good, sent: sent == with_crc(b"\x05" + good[1:-2]),
     ("wrong-function",): lambda good, sent: sent == with_crc(b"\x04\x03" + good[2:-2]),
     ("wrong-length",): lambda good, sent: sent == with_crc(b"\x04\x04\x12" + good[3:-2]),
+    ("too-long",): lambda good, sent: (
+        has_good_crc(sent)
+        and sent[:3] == b"\x04\x04\x18"
+        and sent[3:23] == good[3:-2]
+        and len(sent) == 29
+    ),
     ("error", 4): lambda _, sent: sent == with_crc(b"\x04\x84\x04"),
     ("overrange", "volts", 300): lambda good, sent: (
         sent == with_crc(good[:3] + (3000).to_bytes(2, "big") + good[5:-2])
     ),
+    ("nonsense",): is_displayable,
     ("corrupt-golden",): lambda _, sent: (
         sent == b"\x04" + CORRUPT_GOLDEN[1:] and not has_good_crc(sent)
     ),
@@ -66,7 +98,9 @@ def test_effect(fault: tuple[str | float, ...]) -> None:
         assert EFFECTS[fault](good, sent), sent.hex(" ")
 
 
-@pytest.mark.parametrize("name", ["junk", "bit-flip", "truncated", "wrong-address"])
+@pytest.mark.parametrize(
+    "name", ["junk", "bit-flip", "truncated", "wrong-address", "leading-junk", "nonsense"]
+)
 def test_random_faults_differ_from_time_to_time(name: str) -> None:
     assert len({sent for _, sent in good_and_sent(name)}) > ROUNDS / 4
 
@@ -75,13 +109,23 @@ def test_golden_frame_is_corrupt_under_every_address() -> None:
     assert not any(has_good_crc(bytes([n]) + CORRUPT_GOLDEN[1:]) for n in range(1, 248))
 
 
-@pytest.mark.parametrize("name", ["wrong-length", "wrong-function", "overrange"])
+@pytest.mark.parametrize(
+    "name", ["wrong-length", "wrong-function", "too-long", "overrange", "nonsense"]
+)
 def test_the_short_reply_to_a_reset_can_be_spoilt_too(name: str) -> None:
     reset = with_crc(b"\x04\x42")
     fault = Fault(name, *(("volts", 300) if name == "overrange" else ()))
     sent = fault.hit(Exchange(reset, reset, IDLE, Random(0)))
     assert has_good_crc(sent)
-    assert (sent == reset) is (name == "overrange")
+    assert (sent == reset) is (name in {"overrange", "nonsense"})
+
+
+@pytest.mark.parametrize("name", ["bit-flips", "burst"])
+def test_a_short_reply_can_be_garbled_as_a_whole(name: str) -> None:
+    reset = with_crc(b"\x04\x42")
+    sent = Fault(name, 32).hit(Exchange(reset, reset, IDLE, Random(0)))
+    assert len(sent) == 4
+    assert sent != reset
 
 
 def test_drop_loses_its_share() -> None:
@@ -121,6 +165,8 @@ def test_a_request_for_another_meter_uses_up_nothing() -> None:
         (("late", "nan"), "SECONDS must be a number from 0 to 60, not nan"),
         (("late", 61), "SECONDS must be a number from 0 to 60, not 61"),
         (("drop", 1.1), "RATE must be a number from 0 to 1, not 1.1"),
+        (("bit-flips", 0), "BITS must be a number from 1 to 32, not 0"),
+        (("burst", 33), "BITS must be a number from 1 to 32, not 33"),
         (("error", "2.5"), "CODE must be a whole number, not 2.5"),
         (("swapped-reply", 248), "ADDRESS must be a number from 1 to 247, not 248"),
         (("overrange", "volts", 120), "VALUE must be outside 80 to 260"),

@@ -2,11 +2,16 @@
 
 import socket
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import serial
 
+from pzem.line import Line
+from pzem.meter import Meter, Silent
+from pzem.registers import Reading
 from pzem.testing import FAULTS, IDLE, OrderError, SimulatedHouse, SimulatedMeter, Simulator
 from pzem.testing.control import ControlSocket, send_order
 from pzem.testing.orders import ORDERS
@@ -26,7 +31,14 @@ def bare() -> Simulator:
     return Simulator.with_meters({"/tmp/ttyUSB0": [SimulatedMeter("mainA", 4)]})
 
 
-ARGUMENTS = {"SECONDS": "0.5", "RATE": "0.5", "ADDRESS": "9", "CODE": "2", "QUANTITY": "volts"}
+ARGUMENTS = {
+    "BITS": "3",
+    "SECONDS": "0.5",
+    "RATE": "0.5",
+    "ADDRESS": "9",
+    "CODE": "2",
+    "QUANTITY": "volts",
+}
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -80,6 +92,67 @@ def test_plug_under_the_old_and_under_another_name(simulator: Simulator, tmp_pat
     assert {path.name for path in tmp_path.iterdir()} == {"ttyUSB0", "ttyUSB2", "ttyUSB9"}
 
 
+def test_swapped_ports_keep_their_device_numbers(simulator: Simulator, tmp_path: Path) -> None:
+    numbers = [(tmp_path / f"ttyUSB{n}").readlink() for n in range(3)]
+    assert simulator.order("swap ttyUSB0 ttyUSB2") == "ttyUSB2: mainA; ttyUSB0: gen"
+    assert [(tmp_path / f"ttyUSB{n}").readlink() for n in range(3)] == numbers
+
+
+def test_rewired_adapters_keep_names_and_handles(simulator: Simulator, tmp_path: Path) -> None:
+    with closing(Line(str(tmp_path / "ttyUSB0"))) as line:
+        assert simulator.order("rewire ttyUSB0 ttyUSB2") == "ttyUSB0: gen; ttyUSB2: mainA"
+        assert isinstance(Meter(line, 6).read(), Reading)
+        assert Meter(line, 4).read() == Silent()
+
+
+def test_a_twin_answers_at_the_same_address_and_can_be_removed(
+    simulator: Simulator, tmp_path: Path
+) -> None:
+    assert simulator.order("twin mainA ttyUSB2") == "ttyUSB2: gen, mainA_twin"
+    with closing(Line(str(tmp_path / "ttyUSB2"))) as line:
+        shown = Meter(line, 4).read()
+        assert isinstance(shown, Reading)
+        assert shown.volts == 111.1
+        with pytest.raises(OrderError, match="mainA has a twin: remove mainA_twin first"):
+            simulator.order("twin mainA ttyUSB1")
+        assert simulator.order("remove mainA_twin") == "ttyUSB2: gen"
+        assert Meter(line, 4).read() == Silent()
+
+
+def test_a_port_that_hangs_takes_nothing_and_delivers_nothing(
+    simulator: Simulator, tmp_path: Path
+) -> None:
+    with closing(Line(str(tmp_path / "ttyUSB0"))) as line:
+        assert "hangs, until 'release ttyUSB0'" in simulator.order("hang ttyUSB0")
+        with pytest.raises(serial.SerialTimeoutException):
+            Meter(line, 4).read()
+        line.reopen()
+        with pytest.raises(serial.SerialTimeoutException):
+            Meter(line, 4).read()
+        simulator.order("release ttyUSB0")
+        line.reopen()
+        assert isinstance(Meter(line, 4).read(), Reading)
+
+
+def test_a_stuck_port_works_when_it_is_opened_anew(simulator: Simulator, tmp_path: Path) -> None:
+    with closing(Line(str(tmp_path / "ttyUSB0"))) as line:
+        simulator.order("stick ttyUSB0")
+        assert [Meter(line, 4).read() for _ in range(2)] == [Silent(), Silent()]
+        line.reopen()
+        assert isinstance(Meter(line, 4).read(), Reading)
+        simulator.order("stick ttyUSB0")
+        simulator.order("release ttyUSB0")
+        assert isinstance(Meter(line, 4).read(), Reading)
+
+
+@pytest.mark.parametrize("fault", ["hang", "stick"])
+def test_a_replugged_port_is_well_again(simulator: Simulator, tmp_path: Path, fault: str) -> None:
+    for order in (fault, "unplug", "plug"):
+        simulator.order(f"{order} ttyUSB0")
+    with closing(Line(str(tmp_path / "ttyUSB0"))) as line:
+        assert isinstance(Meter(line, 4).read(), Reading)
+
+
 def test_help_lists_every_order(bare: Simulator) -> None:
     listed = [line.split()[0] for line in bare.order("help").splitlines()[1:]]
     assert listed == list(ORDERS)
@@ -119,6 +192,7 @@ def test_refusal_says_what_would_be_right(simulator: Simulator, order: str, why:
     ("order", "why"),
     [
         ("unplug ttyUSB1", "ttyUSB1 is not plugged in: plug it first"),
+        ("hang ttyUSB1", "ttyUSB1 is not plugged in: plug it first"),
         ("swap ttyUSB0 ttyUSB1", "ttyUSB1 is not plugged in: plug it first"),
         ("plug ttyUSB1 as ttyUSB0", "ttyUSB0 is the name of another port: unplug that one first"),
         ("plug ttyUSB1 under ttyUSB5", "the order is: plug PORT [as LINK]"),

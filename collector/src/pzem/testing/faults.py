@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from random import Random
 from typing import Any, Final
@@ -23,6 +23,10 @@ CORRUPT_GOLDEN: Final = bytes.fromhex(
     "01 04 14 08 78 1E 7E 00 00 3E D8 00 00 24 0C 00 00 00 F4 00 54 00 00 1E 28"
 )
 """Recorded from a real line: plausible at a glance, but its CRC is wrong."""
+
+
+MOST_BITS: Final = 32
+"""Of a damage to order: as long as the shortest reply, that to a reset."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,16 @@ def _trailing_junk(exchange: Exchange) -> bytes:
     return exchange.reply + exchange.rng.randbytes(exchange.rng.randint(1, 8))
 
 
+def _leading_junk(exchange: Exchange) -> bytes:
+    """Put one to eight random bytes in front."""
+    return exchange.rng.randbytes(exchange.rng.randint(1, 8)) + exchange.reply
+
+
+def _doubled(exchange: Exchange) -> bytes:
+    """Send the reply twice, one right behind the other."""
+    return exchange.reply + exchange.reply
+
+
 def _local_echo(exchange: Exchange) -> bytes:
     """Hand the request back before the reply, as some adapters do."""
     return exchange.request + exchange.reply
@@ -102,9 +116,25 @@ def _junk(exchange: Exchange) -> bytes:
 
 def _bit_flip(exchange: Exchange) -> bytes:
     """Invert one bit, so that the CRC does not fit."""
-    bit = exchange.rng.randrange(8 * len(exchange.reply))
-    flipped = bytearray(exchange.reply)
-    flipped[bit // 8] ^= 1 << bit % 8
+    return _bit_flips(exchange, 1)
+
+
+def _bit_flips(exchange: Exchange, bits: int) -> bytes:
+    """Invert BITS different bits, so that the CRC does not fit (up to 3: for certain)."""
+    return _flipped(exchange.reply, exchange.rng.sample(range(8 * len(exchange.reply)), bits))
+
+
+def _burst(exchange: Exchange, bits: int) -> bytes:
+    """Garble a run of BITS bits (up to 16: the CRC does not fit for certain)."""
+    first = exchange.rng.randrange(8 * len(exchange.reply) - bits + 1)
+    inner = [first + n for n in range(1, bits - 1) if exchange.rng.random() < 0.5]
+    return _flipped(exchange.reply, {first, first + bits - 1, *inner})
+
+
+def _flipped(reply: bytes, bits: Iterable[int]) -> bytes:
+    flipped = bytearray(reply)
+    for bit in bits:
+        flipped[bit // 8] ^= 1 << bit % 8  # in the order of the wire, lowest bit first
     return bytes(flipped)
 
 
@@ -138,6 +168,13 @@ def _wrong_length(exchange: Exchange) -> bytes:
     return with_crc(bytes(body))
 
 
+def _too_long(exchange: Exchange) -> bytes:
+    """Add two registers that nobody asked for, with a good CRC."""
+    body = bytearray(exchange.body)
+    body[2:3] = bytes([(body[2] + 4) % 256]) if len(body) > 2 else b"\4"
+    return with_crc(bytes(body) + exchange.rng.randbytes(4))
+
+
 def _error(exchange: Exchange, code: int) -> bytes:
     """Answer with the Modbus error CODE."""
     return with_crc(bytes([exchange.reply[0], exchange.request[1] | ERROR_FLAG, code]))
@@ -150,6 +187,17 @@ def _overrange(exchange: Exchange, quantity: str, value: float) -> bytes:
     first, count = struct.unpack(">HH", exchange.request[2:6])
     changed: dict[str, Any] = {quantity: value}
     registers = encode(dataclasses.replace(exchange.displayed, **changed))
+    shown = struct.pack(f">{count}H", *registers[first : first + count])
+    return with_crc(exchange.body[:3] + shown)
+
+
+def _nonsense(exchange: Exchange) -> bytes:
+    """Show anything that a meter can show, with a good CRC, as one does when power returns."""
+    if exchange.reply[1] != READ_INPUT:
+        return exchange.reply
+    first, count = struct.unpack(">HH", exchange.request[2:6])
+    wild: dict[str, Any] = {q.name: exchange.rng.uniform(q.minimum, q.maximum) for q in QUANTITIES}
+    registers = encode(dataclasses.replace(exchange.displayed, **wild))
     shown = struct.pack(f">{count}H", *registers[first : first + count])
     return with_crc(exchange.body[:3] + shown)
 
@@ -173,6 +221,10 @@ def _address(address: str | float) -> tuple[int]:
 
 def _code(code: str | float) -> tuple[int]:
     return (_whole("CODE", code, 1, 255),)
+
+
+def _bits(most: int) -> Callable[[str | float], tuple[int]]:
+    return lambda bits: (_whole("BITS", bits, 1, most),)
 
 
 def _whole(name: str, given: str | float, least: int, most: int) -> int:
@@ -210,17 +262,23 @@ FAULTS: Final = {
     "drop": Kind(_drop, "RATE", _rate),
     "late": Kind(_late, "SECONDS", _seconds),
     "leading-zero": Kind(_leading_zero),
+    "leading-junk": Kind(_leading_junk),
     "trailing-junk": Kind(_trailing_junk),
+    "doubled": Kind(_doubled),
     "local-echo": Kind(_local_echo),
     "junk": Kind(_junk),
     "bit-flip": Kind(_bit_flip),
+    "bit-flips": Kind(_bit_flips, "BITS", _bits(MOST_BITS)),
+    "burst": Kind(_burst, "BITS", _bits(MOST_BITS)),
     "truncated": Kind(_truncated),
     "wrong-address": Kind(_wrong_address),
     "swapped-reply": Kind(_swapped_reply, "ADDRESS", _address),
     "wrong-function": Kind(_wrong_function),
     "wrong-length": Kind(_wrong_length),
+    "too-long": Kind(_too_long),
     "error": Kind(_error, "CODE", _code),
     "overrange": Kind(_overrange, "QUANTITY VALUE", _impossible),
+    "nonsense": Kind(_nonsense),
     "corrupt-golden": Kind(_corrupt_golden),
 }
 """Every fault by its name."""

@@ -36,6 +36,8 @@ IDLE_S: Final = 0.2
 LONGEST_FRAME: Final = 256
 """Modbus over serial line, 2.5.1."""
 PTS: Final = Path("/dev/pts")
+TIOCGEXCL: Final = 0x80045440
+"""Asks for what TIOCEXCL has set (ioctl_tty(2)); the module termios lacks it."""
 
 OnSent = Callable[[Path, Reply, bytes], None]
 """Told of each reply as its last bytes go out: link, reply, bytes on the wire."""
@@ -107,13 +109,23 @@ class _Pty:
         speed: int = termios.tcgetattr(self.slave)[4]
         return speed == termios.B9600
 
-    def forget_exclusive(self) -> None:
-        """Undo a client's TIOCEXCL.
+    def forget_exclusive(self) -> bool:
+        """Undo a client's TIOCEXCL; tell whether there was one, set since the last time.
 
         On a real port it ends when the client closes it. Here it would last, since the
         slave stays open, and lock an unprivileged client out for ever.
         """
+        was_set = any(fcntl.ioctl(self.slave, TIOCGEXCL, bytes(4)))
         fcntl.ioctl(self.slave, termios.TIOCNXCL)
+        return was_set
+
+    def stop_output(self) -> None:
+        """Take no more bytes of the client: its writing blocks."""
+        termios.tcflow(self.slave, termios.TCOOFF)
+
+    def let_output_go(self) -> None:
+        """Take the client's bytes again."""
+        termios.tcflow(self.slave, termios.TCOON)
 
     def close(self) -> None:
         """Hang up on the client."""
@@ -158,6 +170,8 @@ class SimulatedLine:
         self.on_sent: OnSent = _unheard
         self._pty: _Pty | None = None
         self._thread: threading.Thread | None = None
+        self._hung = False
+        self._stuck = False
 
     def __enter__(self) -> SimulatedLine:
         self.plug()
@@ -170,6 +184,27 @@ class SimulatedLine:
     def plugged(self) -> bool:
         """Whether there is a port at present."""
         return self._pty is not None
+
+    def hang(self) -> None:
+        """Take no byte any more and deliver none, without an error, until `release`."""
+        self._hung = True
+        if self._pty is not None:
+            self._pty.stop_output()
+
+    def stick(self) -> None:
+        """Take bytes and deliver none until a client has opened the port anew.
+
+        A client is seen to do so by its TIOCEXCL.
+        """
+        if self._pty is not None:
+            self._pty.forget_exclusive()
+        self._stuck = True
+
+    def release(self) -> None:
+        """End `hang` and `stick`. What was on its way meanwhile is lost."""
+        self._hung = self._stuck = False
+        if self._pty is not None:
+            self._pty.let_output_go()
 
     def plug(self, link: Path | None = None) -> None:
         """Appear as a new pty under `link`, or under the last one. No effect if plugged.
@@ -189,6 +224,7 @@ class SimulatedLine:
             pty.close()
             raise
         self.link = link or self.link
+        self._hung = self._stuck = False
         self._pty = pty
         self._thread = threading.Thread(target=self._serve, args=(pty,), name=str(self.link))
         self._thread.daemon = True
@@ -225,7 +261,11 @@ class SimulatedLine:
                 arriving = max(time.monotonic(), complete - SILENT_GAP_S)
                 complete = arriving + len(heard) * CHARACTER_S + SILENT_GAP_S
                 request += heard[: LONGEST_FRAME - len(request)]
-            pty.forget_exclusive()
+            if pty.forget_exclusive():
+                self._stuck = False
+            if self._hung or self._stuck:
+                request.clear()
+                chunks.clear()
 
     def _answers(self, request: bytes, complete: float) -> Iterator[_Chunk]:
         """Let all meters hear `request`; yield what they send, cut into timed chunks."""

@@ -15,13 +15,17 @@ from typing import TYPE_CHECKING, Any, Final
 from pzem.testing.faults import FAULTS, number_within, quantity_named, register_limit
 from pzem.testing.house import SimulatedHouse, State
 from pzem.testing.line import LinkError, SimulatedLine
-from pzem.testing.meter import END_OF_COUNTER_WH, SimulatedMeter
+from pzem.testing.meter import END_OF_COUNTER_WH, IDLE, SimulatedMeter
 
 if TYPE_CHECKING:
     from pzem.testing.simulator import Simulator
 
 MOST_WATTS: Final = 6000.0
 """Of an ordered load: at 120 V one leg stays below the meters' 100 A."""
+
+
+TWIN_SHOWS: Final = replace(IDLE, volts=111.1, amps=1.111, watts=111.1, power_factor=0.9)
+"""Unlike anything that a house shows, so that it is seen where it does not belong."""
 
 
 class OrderError(ValueError):
@@ -113,10 +117,58 @@ def _renumber(simulator: Simulator) -> str:
 
 
 def _relink(lines: Sequence[SimulatedLine], links: Sequence[Path]) -> str:
+    """Give `lines` other names, each of which keeps its device number, as real ones do."""
+    numbers = {line.link: int(line.link.readlink().name) for line in lines}
     for line in lines:
         line.unplug()
-    for line, link in zip(lines, links, strict=True):
+    # A new pty has the smallest free number.
+    pairs = zip(lines, links, strict=True)
+    for line, link in sorted(pairs, key=lambda pair: numbers[pair[1]]):
         line.plug(link)
+    return _who_is_where(lines)
+
+
+def _hang(simulator: Simulator, port: str) -> str:
+    line = _plugged(simulator, port)
+    line.hang()
+    return f"{line.link} hangs, until 'release {line.link.name}'"
+
+
+def _stick(simulator: Simulator, port: str) -> str:
+    line = _plugged(simulator, port)
+    line.stick()
+    return f"{line.link} is stuck until it is opened anew"
+
+
+def _release(simulator: Simulator, port: str) -> str:
+    line = _plugged(simulator, port)
+    line.release()
+    return f"{line.link} works"
+
+
+def _rewire(simulator: Simulator, port: str, other_port: str) -> str:
+    line, other = simulator.line(port), simulator.line(other_port)
+    line.meters, other.meters = other.meters, line.meters
+    return _who_is_where([line, other])
+
+
+def _twin(simulator: Simulator, name: str, port: str) -> str:
+    meter, line = simulator.meter(name), simulator.line(port)
+    twin = SimulatedMeter(f"{name}_twin", meter.address, TWIN_SHOWS)
+    if twin.name in [other.name for other in simulator.meters]:
+        raise OrderError(f"{name} has a twin: remove {twin.name} first")
+    line.meters = [*line.meters, twin]
+    return _who_is_where([line])
+
+
+def _remove(simulator: Simulator, name: str) -> str:
+    meter = simulator.meter(name)
+    line = next(line for line in simulator.lines if meter in line.meters)
+    line.meters = [other for other in line.meters if other is not meter]
+    return _who_is_where([line])
+
+
+def _who_is_where(lines: Sequence[SimulatedLine]) -> str:
     return "; ".join(
         f"{line.link.name}: {', '.join(meter.name for meter in line.meters)}" for line in lines
     )
@@ -204,6 +256,14 @@ ORDERS: Final = {
     "plug": Order("PORT [as LINK]", "Bring it back, maybe under another name.", _plug),
     "renumber": Order("", "Rotate the names of all ports, as after a USB reset.", _renumber),
     "swap": Order("PORT PORT", "Let two ports exchange their names.", _swap),
+    "rewire": Order("PORT PORT", "Exchange the meters behind two adapters.", _rewire),
+    "hang": Order("PORT", "Take no byte and deliver none, with no error.", _hang),
+    "stick": Order("PORT", "Take bytes and deliver none until opened anew.", _stick),
+    "release": Order("PORT", "End what 'hang' or 'stick' did.", _release),
+    "twin": Order(
+        "METER PORT", "Put another meter with METER's address on PORT: METER_twin.", _twin
+    ),
+    "remove": Order("METER", "Take a meter off its line for good.", _remove),
     "utility": Order("", "The utility feeds the panel.", partial(_supply, State.UTILITY)),
     "outage": Order("", "The panel is dead.", partial(_supply, State.OUTAGE)),
     "generator": Order("", "The generator feeds the panel.", partial(_supply, State.GENERATOR)),
