@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pzem import __version__
-from pzem.cli import arguments
+from pzem.cli import arguments, import_options
 from pzem.cli.complaint import complain
 from pzem.config import DEFAULT_PATH, ConfigError
 from pzem.errors import PzemError
@@ -129,6 +129,15 @@ def build_parser() -> argparse.ArgumentParser:
     )
     replaced.add_argument("name", metavar="NAME", help="the meter's name in the configuration")
     replaced.set_defaults(command=_later("pzem.cli.meters", "meter_replaced"))
+
+    original = add(
+        "import-original",
+        "Bring in the history of the original build guide (measurement ALL_SENSORS).",
+        config,
+        as_json,
+    )
+    import_options.add_arguments(original)
+    original.set_defaults(command=_later("pzem.cli.importing", "import_original"))
 
     simulated = add("simulate", "Play PZEM-016 meters on pseudo terminals.")
     simulate.add_arguments(simulated)

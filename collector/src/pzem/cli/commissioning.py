@@ -15,6 +15,7 @@ from pzem.adapters import present_ports
 from pzem.cli import table
 from pzem.cli.arguments import address_of
 from pzem.cli.complaint import complain
+from pzem.cli.progress import Progress
 from pzem.config import Config, ConfigError
 from pzem.line import PortError, opened
 from pzem.memory import Memory
@@ -263,31 +264,10 @@ def _ports(args: argparse.Namespace, config: Config) -> list[str]:
 
 def _sweep(ports: list[str], config: Config, addresses: range) -> Sweep:
     likely = [meter.address for meter in config.meters]
-    report = _Report(f"asking {len(addresses)} addresses on {', '.join(ports)}")
+    report = Progress(f"asking {len(addresses)} addresses on {', '.join(ports)}")
     found = sweep(ports, addresses, likely, report.show)
     report.end()
     return found
-
-
-class _Report:
-    """Progress on stderr: a line that grows on a terminal, a line each fifth elsewhere."""
-
-    def __init__(self, what: str) -> None:
-        self._what = what
-        self._lively = sys.stderr.isatty()
-        self._shown = -1
-        self._step = 1 if self._lively else 20
-
-    def show(self, share: float) -> None:
-        percent = int(100 * share) // self._step * self._step
-        if percent != self._shown:
-            self._shown = percent
-            end = "\r" if self._lively else "\n"
-            print(f"{self._what}: {percent:3d} %", end=end, file=sys.stderr, flush=True)
-
-    def end(self) -> None:
-        if self._lively:
-            print(file=sys.stderr)
 
 
 # --- printing

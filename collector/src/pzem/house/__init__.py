@@ -4,6 +4,8 @@ from pzem.house.alarms import AlarmState, SystemState
 from pzem.house.generator import GeneratorState
 from pzem.house.house import House, Meaning
 from pzem.house.legs import LegsState
+from pzem.house.lifetime import Lifetime, MeterEnergy
+from pzem.house.outages import Ledger
 from pzem.house.sample import Sample
 from pzem.house.supply import HouseState, SupplyState, derive
 
@@ -12,8 +14,11 @@ __all__ = [
     "GeneratorState",
     "House",
     "HouseState",
+    "Ledger",
     "LegsState",
+    "Lifetime",
     "Meaning",
+    "MeterEnergy",
     "Sample",
     "SupplyState",
     "SystemState",

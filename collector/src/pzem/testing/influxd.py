@@ -21,7 +21,7 @@ STOP_S: Final = 10.0
 
 _CONFIG = """\
 reporting-disabled = true
-bind-address = "127.0.0.1:0"
+bind-address = "127.0.0.1:{rpc_port}"
 [meta]
   dir = "{folder}/meta"
 [data]
@@ -70,6 +70,8 @@ class Influxd:
         self._auth = auth
         self._folder = Path(tempfile.mkdtemp(prefix="pzem-influxdb-"))
         self.port = free_port()
+        self.rpc_port = free_port()
+        """Where `influxd backup` and `influxd restore` are answered."""
         self.credentials: tuple[str, str] | None = None
         """User and password that `query` logs in with."""
         self._process: subprocess.Popen[bytes] | None = None
@@ -97,7 +99,9 @@ class Influxd:
         """
         config = self._folder / "influxdb.conf"
         auth = str(self._auth).lower()
-        config.write_text(_CONFIG.format(folder=self._folder, port=self.port, auth=auth))
+        config.write_text(
+            _CONFIG.format(folder=self._folder, port=self.port, rpc_port=self.rpc_port, auth=auth)
+        )
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [find_influxd(), "-config", config],
