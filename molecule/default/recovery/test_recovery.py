@@ -8,6 +8,10 @@ from testinfra.host import Host
 
 from appliance import INTERVAL_S, METERS, STATE, now_s, rows, slots
 
+UNCOMMITTED_S = 30
+"""What InfluxDB does not take reaches the card at least so often."""
+STARTS_WITHIN_S = 20
+
 
 class Fault(NamedTuple):
     """When a fault was caused and ended, in s since 1970: before and after each order."""
@@ -112,6 +116,57 @@ def check_silence(host: Host, fault: Fault, silent: str, reasons: set[str]) -> N
         assert sorted(states[meter]) == fault.around, "the state is told in every slot"
         if meter != silent:
             assert sorted(points[meter]) == fault.around, "another meter has lost a slot"
+
+
+def test_at_most_half_a_minute_is_lost_by_a_kill_while_influxdb_is_down(
+    host: Host, faults: dict[str, Fault]
+) -> None:
+    fault = faults["collector_killed_without_influxdb"]
+    for meter, points in stored(host, "meter", fault).items():
+        missing = sorted(set(fault.around) - set(points))
+        killed_s = fault.caused_s
+        assert missing, meter
+        assert missing[0] >= killed_s - UNCOMMITTED_S - INTERVAL_S
+        assert missing[-1] <= killed_s + STARTS_WITHIN_S
+        assert missing == slots(missing[0], missing[-1]), "one gap"
+        assert any(fault.causing_s < slot < missing[0] for slot in points), "kept on the card"
+
+
+def test_the_spool_goes_when_it_is_empty(host: Host) -> None:
+    assert json.loads(host.check_output("pzem status --json"))["spool"]["blocks"] == 0
+    left = host.check_output("find /var/lib/pzem -name 'spool*'")
+    assert left == ""
+
+
+def test_lifetime_energy_outlives_the_meter(host: Host, faults: dict[str, Fault]) -> None:
+    fault = faults["meter_replaced"]
+    points = stored(host, "meter", fault)["mainB"]
+    registers = [points[slot]["energy_wh"] for slot in sorted(points)]
+    lifetimes = [points[slot]["lifetime_wh"] for slot in sorted(points)]
+    assert max(registers) - min(registers) > 50_000, "another meter counts from elsewhere"
+    assert lifetimes == sorted(lifetimes)
+    most_wh = 23_000 * (fault.around[-1] - fault.around[0]) / 3600
+    assert lifetimes[-1] - lifetimes[0] <= most_wh
+
+
+def test_the_outage_is_in_the_ledger(host: Host, faults: dict[str, Fault]) -> None:
+    fault = faults["outage"]
+    with host.sudo("pzem"):
+        (outage,) = json.loads(host.check_output("pzem outages --json"))
+    assert fault.causing_s - INTERVAL_S <= outage["begin"] <= fault.caused_s
+    assert outage["begin"] < outage["generator_at"] <= fault.ending_s
+    assert fault.ending_s <= outage["back_at"] <= fault.ended_s + 30
+    assert outage["peak_watts"] > 0
+
+
+def test_an_outage_is_one_alarm(host: Host, faults: dict[str, Fault]) -> None:
+    """What follows from it, such as silent meters, does not speak beside it."""
+    fault = faults["outage"]
+    within = f"time >= {int(fault.caused_s)}s AND time <= {int(fault.ending_s)}s"
+    active = rows(host, f"SELECT * FROM alarm_state WHERE active = 1 AND {within}")
+    kinds = {row["kind"] for row in active}
+    assert "utility_lost" in kinds
+    assert kinds <= {"utility_lost", "generator_running"}
 
 
 def test_the_appliance_has_recovered(host: Host) -> None:

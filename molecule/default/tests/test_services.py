@@ -1,5 +1,6 @@
 """Every service: enabled, running, healing by itself, and quiet."""
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -113,3 +114,15 @@ def test_readings_go_on_after_all_that(host: Host) -> None:
     host.check_output("sleep 12")
     found = rows(host, f"SELECT watts FROM meter WHERE time > {int(begin)}s GROUP BY meter")
     assert {row["meter"] for row in found} == set(METERS)
+
+
+def test_anybody_may_see_how_the_collector_is(host: Host) -> None:
+    with host.sudo("nobody"):
+        status = json.loads(host.check_output("pzem status --json"))
+        table = host.check_output("pzem status")
+    assert {meter["name"]: meter["state"] for meter in status["meters"]} == dict.fromkeys(
+        METERS, "ok"
+    )
+    assert status["clock"]["state"] == "true"
+    assert status["spool"]["blocks"] == 0
+    assert all(meter in table for meter in METERS)

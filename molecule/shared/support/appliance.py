@@ -167,6 +167,10 @@ def expected_value(shown: Mapping[str, Any], field: str) -> float:
     """Return what the field of a point must hold, if the meter has displayed this."""
     if field == "volt_amps":
         return float(shown["volts"]) * float(shown["amps"])
+    if field == "lifetime_wh":  # of a meter that was never reset nor replaced
+        return float(shown["energy_wh"])
+    if field == "lifetime_estimated":
+        return 0.0
     return float(shown[field])
 
 
