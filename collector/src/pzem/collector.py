@@ -26,6 +26,9 @@ from pzem.status import PROVISIONAL, TRUE, WAITING, Database, Now, StatusFile
 from pzem.systemd import notify
 from pzem.timekeeping import Timekeeper
 
+SPARE_S: Final = 0.5
+"""Between the last thing that a slot may do and the next slot."""
+
 log = logging.getLogger(__name__)
 
 
@@ -36,7 +39,7 @@ class CollectorError(PzemError):
 class Collector:
     """The loop over the slots. `boot_id`: of this boot, for stamps without a true time."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - it is where everything meets
         self,
         config: Config,
         ports: Ports,
@@ -106,7 +109,7 @@ class Collector:
         self._ledger.take(cycle.sample, cycle.meaning.supply, cycle.energies)
         self._spool.put(Block(moment, points.lines(cycle), tuple(self._ledger.events())))
         for name in self._lifetime.resets_due():
-            self._ports.reset_energy(name)
+            self._ports.reset_energy(name, slot.monotonic_s + self._config.interval_s - SPARE_S)
         self._announcer.note(cycle.sample.outcomes)
         self._warn_of_busy_ports()
         self._status.write(self._now(cycle))
@@ -121,9 +124,7 @@ class Collector:
     def _note_time(self, slot: Slot) -> None:
         found, interval_s = self._timekeeper.found, self._config.interval_s
         if found is not None:
-            self._spool.time_is_known(
-                self._boot_id, found.offset_s, interval_s, found.first_unix_s
-            )
+            self._spool.time_is_known(self._boot_id, found.offset_s, interval_s, found.first_unix_s)
             self._ledger.dated(self._boot_id, found.offset_s)
         elif self._timekeeper.is_overdue(slot) and (answer := self._recall.answer) is not None:
             self._spool.show_undated(

@@ -160,6 +160,10 @@ class Ports:
         """Return where each meter was heard last: name to port."""
         return {name: place.home for name, place in self._places.items()}
 
+    def troubles(self) -> dict[str, str | None]:
+        """Return the ports that are there, and what is wrong with each: path to a line, or None."""
+        return {path: port.trouble for path, port in self._ports.items()}
+
     def discover(self, stop: threading.Event | None = None) -> dict[str, Outcome]:
         """Look for all meters on all ports, `DISCOVERY_S` seconds at most."""
         until = self._monotonic() + DISCOVERY_S

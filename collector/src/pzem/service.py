@@ -34,7 +34,7 @@ def run(config: Config, stop: threading.Event) -> None:
     """
     boot = boot_id()
     influx = Influx(config.influxdb)
-    with contextlib.closing(Spool(config.state_dir, boot, config.spool.max_bytes)) as spool:
+    with contextlib.closing(Spool(config.state_dir, boot, config.spool.max_mb * 10**6)) as spool:
         writer = Writer(spool, influx)
         writer.start()
         try:
@@ -47,8 +47,11 @@ def run(config: Config, stop: threading.Event) -> None:
                 recall.start()
                 clock = SystemClock(stop)
                 collector = Collector(config, ports, spool, writer, recall, clock, boot)
-                with contextlib.closing(collector), contextlib.closing(recall):
+                try:
                     collector.run()
+                finally:
+                    recall.stop(0.0)
+                    collector.close()
         finally:
             notify("STOPPING=1")
             writer.stop(FLUSH_S)
