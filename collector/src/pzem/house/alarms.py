@@ -231,7 +231,10 @@ class _Judge:
                 "once the interlock is switched back"
             )
         else:
-            cause = f"no supply feeds the panel: {_names(utility)} silent"
+            cause = (
+                f"no voltage reaches {_names(utility)}: no supply feeds the panel, or what "
+                "feeds the meters is off"
+            )
         return Verdict.YES, cause
 
     def generator_running(self, facts: Facts) -> Judgement:
@@ -401,6 +404,8 @@ class _Judge:
             return supply.generator_on is False
         if meter.fed_from == OWN_SUPPLY and meter.supply == UTILITY:
             return supply.utility_on is False
+        if supply.in_use == NONE:
+            return True
         # The panel, or a circuit behind it: dark with the utility, unless the other feeds it.
         return supply.utility_on is False and supply.in_use != GENERATOR
 
