@@ -127,6 +127,13 @@ class Influxd:
                 self._process.wait()
             self._process = None
 
+    def kill(self) -> None:
+        """End the server as a power cut would, and keep what it had flushed."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
     def remove(self) -> None:
         """Stop the server and remove its folder."""
         self.stop()
