@@ -185,7 +185,7 @@ class Collector:
             energies=cycle.energies,
             spool=self._spool.depth(),
             database=Database(
-                self._writer.last_write_s, self._writer.why or None, self._writer.stored
+                self._writer.last_write_s, self._writer.why or None, tuple(self._writer.stored)
             ),
             alarms=cycle.meaning.alarms,
         )

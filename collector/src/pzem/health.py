@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from pzem.meter import Outcome, Silent
@@ -55,15 +55,3 @@ class Health:
                 last.since if last is not None and last.state == state else moment,
             )
         return dict(self._meters)
-
-    def time_is_known(self, boot_id: str, offset_s: float, interval_s: int) -> None:
-        """Give the moments of this boot that had no true time theirs, on the grid.
-
-        `offset_s`: Unix time minus monotonic time, in s.
-        """
-        for name, health in self._meters.items():
-            since = health.since
-            if not since.is_true and since.boot_id == boot_id:
-                unix_s = round((since.monotonic_s + offset_s) / interval_s) * interval_s
-                true = replace(since, unix_s=unix_s, is_true=True)
-                self._meters[name] = replace(health, since=true)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 BOOT_ID_FILE: Final = Path("/proc/sys/kernel/random/boot_id")
 """A number that the kernel draws at each boot (random(4))."""
+
+EARLY_S: Final = 0.5
+"""By so much a slot may begin too early and still be the one it is meant to be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +25,16 @@ class Moment:
     """The same moment in seconds of the monotonic clock, which starts anew with each boot."""
     boot_id: str
     is_true: bool = True
+
+
+def slot_at(unix_s: float, interval_s: int) -> int:
+    """Return the slot of the grid, in Unix time, in which `unix_s` lies.
+
+    Slots of a wrong clock begin anywhere between those of the right one; what they
+    brought belongs to the slot in which they began, or to the next one if that was just
+    about to begin.
+    """
+    return math.floor((unix_s + EARLY_S) / interval_s) * interval_s
 
 
 def boot_id(file: Path = BOOT_ID_FILE) -> str:

@@ -10,7 +10,7 @@ from typing import Final
 from pzem.clock import SystemClock
 from pzem.collector import Collector
 from pzem.config import Config
-from pzem.influx import TIMEOUT_S, Influx, Writer
+from pzem.influx import REQUEST_S, Influx, Writer
 from pzem.memory import Memory
 from pzem.moment import boot_id
 from pzem.ports import Ports
@@ -18,7 +18,7 @@ from pzem.recall import Recall
 from pzem.spool import Spool
 from pzem.systemd import notify
 
-FLUSH_S: Final = TIMEOUT_S + 2.0
+FLUSH_S: Final = REQUEST_S + 2.0
 """How long the end may take: a write under way may still succeed. The spool needs up to
 5 s more, and systemd waits 20 s."""
 PORTS_FILE: Final = "ports.json"

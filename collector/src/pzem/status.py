@@ -42,7 +42,8 @@ from pzem import __version__
 from pzem.announcer import SURE_AFTER_CYCLES
 from pzem.config import OWN_SUPPLY, Config
 from pzem.errors import PzemError
-from pzem.meter import NO_ANSWER, Outcome, Silent
+from pzem.health import Health
+from pzem.meter import NO_ANSWER, Outcome
 from pzem.moment import Moment
 from pzem.points import meter_fields
 from pzem.registers import Reading
@@ -85,7 +86,7 @@ class Depth(Protocol):
     @property
     def bytes(self) -> int: ...  # noqa: D102
     @property
-    def oldest(self) -> int | None: ...  # noqa: D102
+    def oldest_s(self) -> int | None: ...  # noqa: D102
     @property
     def lost(self) -> int: ...  # noqa: D102
     @property
@@ -147,14 +148,6 @@ class Now:
     alarms: Sequence[Alarm] = ()
 
 
-@dataclass(slots=True)
-class _MeterSoFar:
-    state: str
-    since_s: float
-    last: Reading | None = None
-    last_s: float = 0.0
-
-
 class StatusFile:
     """Writes the status, and remembers since when what it tells has been so.
 
@@ -166,7 +159,9 @@ class StatusFile:
         self._config = config
         self._started = started
         self._file = config.runtime_dir / FILE_NAME
-        self._meters: dict[str, _MeterSoFar] = {}
+        self._health = Health()
+        self._last: dict[str, tuple[Reading, float]] = {}
+        """Each meter's last reading, and its monotonic second."""
         self._alarms: dict[tuple[str, str], float] = {}
         self._clock: tuple[str, float] | None = None
         self._said = False
@@ -229,7 +224,7 @@ class StatusFile:
                 "blocks": now.spool.blocks,
                 "undated": now.spool.undated,
                 "bytes": now.spool.bytes,
-                "oldest_unix_s": now.spool.oldest,
+                "oldest_unix_s": now.spool.oldest_s,
                 "lost": now.spool.lost,
                 "trouble": now.spool.trouble,
             },
@@ -250,21 +245,17 @@ class StatusFile:
         }
 
     def _meters_of(self, now: Now, offset_s: float) -> list[dict[str, Any]]:
-        at_s = now.moment.monotonic_s
+        health = self._health.take(now.moment, now.outcomes)
         told = []
         for meter in self._config.meters:
             outcome = now.outcomes[meter.name]
-            state, reason = _state(outcome)
-            so_far = self._meters.get(meter.name)
-            if so_far is None:
-                so_far = self._meters[meter.name] = _MeterSoFar(state, at_s)
-            elif so_far.state != state:
-                so_far.state, so_far.since_s = state, at_s
             if isinstance(outcome, Reading):
-                so_far.last, so_far.last_s = outcome, at_s
+                self._last[meter.name] = outcome, now.moment.monotonic_s
             last = None
-            if so_far.last is not None:
-                last = {"at_unix_s": round(so_far.last_s + offset_s), **meter_fields(so_far.last)}
+            if meter.name in self._last:
+                reading, last_s = self._last[meter.name]
+                last = {"at_unix_s": round(last_s + offset_s), **meter_fields(reading)}
+            how = health[meter.name]
             energy = now.energies.get(meter.name)
             told.append(
                 {
@@ -273,9 +264,9 @@ class StatusFile:
                     "supply": meter.supply,
                     "fed_from": meter.fed_from,
                     "port": now.homes.get(meter.name),
-                    "state": state,
-                    "reason": reason,
-                    "since_unix_s": round(so_far.since_s + offset_s),
+                    "state": how.state,
+                    "reason": how.reason or None,
+                    "since_unix_s": round(how.since.monotonic_s + offset_s),
                     "last": last,
                     "lifetime_wh": energy.lifetime_wh if energy is not None else None,
                     "estimated": energy.estimated if energy is not None else None,
@@ -397,12 +388,6 @@ def _is_said(alarm: Mapping[str, Any], document: Mapping[str, Any]) -> bool:
 def _named(alarm: Mapping[str, Any]) -> str:
     kind = alarm["kind"].replace("_", " ")
     return f"{kind} ({alarm['meter']})" if alarm["meter"] else kind
-
-
-def _state(outcome: Outcome) -> tuple[str, str | None]:
-    if isinstance(outcome, Reading):
-        return "ok", None
-    return ("silent" if isinstance(outcome, Silent) else "faulty"), outcome.reason
 
 
 def _replace(file: Path, content: bytes) -> None:

@@ -102,7 +102,9 @@ class _Accountant:
             else:
                 fate = self._why_not(stamp, provisional)
                 if fate is None:
-                    self._wrong.append(f"{stamp} is missing without a reason: {_told(self._at[stamp])}")
+                    self._wrong.append(
+                        f"{stamp} is missing without a reason: {_told(self._at[stamp])}"
+                    )
                 else:
                     self._result.fates[fate] += 1
         for stamp, stored in self._stored.items():
@@ -145,7 +147,9 @@ class _Accountant:
         """
         seconds = read.wall_s
         if id(read) not in self._true:
-            found = [f for f in self._found if f.life.boot is read.life.boot and f.true_s > read.true_s]
+            found = [
+                f for f in self._found if f.life.boot is read.life.boot and f.true_s > read.true_s
+            ]
             seconds = read.true_s + (found[0].wall_s - found[0].true_s if found else 0.0)
         return int(seconds / INTERVAL_S + 0.5) * INTERVAL_S
 
@@ -354,8 +358,7 @@ def _doubtful_boots(found: Iterable[Read]) -> set[str]:
     return {
         boot_id
         for boot_id, read in first.items()
-        if (ended := read.life.boot.ended) is not None
-        and ended - read.true_s < COMMIT_S + SLACK_S
+        if (ended := read.life.boot.ended) is not None and ended - read.true_s < COMMIT_S + SLACK_S
     }
 
 

@@ -71,8 +71,7 @@ class Day:
     def rows(self) -> Rows:
         """Return everything in the database that the account is made from."""
         return {
-            name: self._server.query(f"SELECT * FROM {name}", DATABASE)  # noqa: S608
-            for name in MEASUREMENTS
+            name: self._server.query(f"SELECT * FROM {name}", DATABASE) for name in MEASUREMENTS
         }
 
     # --- the collector
@@ -80,7 +79,9 @@ class Day:
     def _live(self, end: float) -> None:
         world = self.world
         life = world.begin_life()
-        collector = Wired(world, self._state_dir(), self._folder / "run", self._server.url, DATABASE)
+        collector = Wired(
+            world, self._state_dir(), self._folder / "run", self._server.url, DATABASE
+        )
         try:
             collector.run()
             collector.end()
@@ -342,5 +343,3 @@ def stop(day: Day) -> None:
     """Leave nothing behind, whatever happened."""
     with contextlib.suppress(OSError):
         day.world.free_card()
-
-

@@ -307,9 +307,7 @@ class StandInCollector:
             if not shown and keeper.is_overdue(slot):
                 with contextlib.suppress(requests.RequestException):
                     last = max(self._writer.last_stored(2**32) or 0, self._spool.last_true())
-                    first = min(
-                        b.moment.unix_s for b in self._spool.blocks if not b.moment.is_true
-                    )
+                    first = min(b.moment.unix_s for b in self._spool.blocks if not b.moment.is_true)
                     shift = max(0, last + 5 - first)
                     self._spool.show_undated(slot.unix_s - slot.monotonic_s + shift, 5)
                     shown = True

@@ -310,7 +310,7 @@ class WorldPorts:
         return {f"/dev/ttyUSB{number}": None for number in range(len(NAMES))}
 
     def reset_energy(self, name: str) -> bool:
-        if isinstance(self._world._outcome(name), Silent | Faulty):  # noqa: SLF001
+        if isinstance(self._world._outcome(name), Silent | Faulty):
             return False
         self._world.reset_register(name)
         return True

@@ -28,7 +28,7 @@ def configure(tmp_path: Path, dev: Path, influxd: Influxd, database: str, extra:
     )
     config = tmp_path / "pzem.toml"
     config.write_text(
-        f'ports = ["{dev}/tty*"]\nstate_dir = "{tmp_path}"\n{extra}\n'
+        f'ports = ["{dev}/tty*"]\nstate_dir = "{tmp_path}"\nruntime_dir = "{tmp_path}"\n{extra}\n'
         f'[influxdb]\nurl = "{influxd.url}"\ndatabase = "{database}"\n{meters}'
     )
     return config

@@ -82,7 +82,7 @@ from pzem.house.tally import Counted, Tally
 from pzem.house.watch import Change
 from pzem.kept import KeptFile
 from pzem.meter import NO_ANSWER, Outcome, Silent
-from pzem.moment import Moment
+from pzem.moment import Moment, slot_at
 
 STATE_FILE: Final = "outages.json"
 """Name of the ledger's file in the folder of the state."""
@@ -297,7 +297,7 @@ class Ledger:
                 return moment
             unix_s = moment.monotonic_s + offset_s
             grid_s = self._interval_s if moment.monotonic_s else 1  # a boot keeps no grid
-            return replace(moment, unix_s=round(unix_s / grid_s) * grid_s, is_true=True)
+            return replace(moment, unix_s=slot_at(unix_s, grid_s), is_true=True)
 
         self._rewrite(true)
         if self._state.alive is not None and self._state.alive.is_true:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from typing import Final
 
 from pzem.influx.client import Influx, InfluxError, Verdict
@@ -16,6 +17,8 @@ BLOCKS_A_REQUEST: Final = 500
 """A backlog goes out in requests of so many blocks at most, some 5000 points: the size
 that InfluxDB's own guide recommends."""
 IDLE_S: Final = 0.5
+STORED_SLOTS: Final = 60
+"""A minute of the shortest interval."""
 TRIES_OF_ONE: Final = 5
 """A block that the server fails on so often, while it stores others, lets others go first."""
 
@@ -43,8 +46,10 @@ class Writer(threading.Thread):
         self._stored_since = False
         self._special_from = 0.0
         """When erasures and questions are due again, on the monotonic clock."""
-        self.last_write_unix_s: int | None = None
-        """When InfluxDB last stored something, by the wall clock."""
+        self.last_write_s: float | None = None
+        """When InfluxDB last stored something, in seconds of the monotonic clock."""
+        self.stored: deque[int] = deque(maxlen=STORED_SLOTS)
+        """The slots that it stored last, in Unix time."""
         self.why = ""
         """Why InfluxDB takes no data, in one line for people; empty while it does."""
 
@@ -54,10 +59,10 @@ class Writer(threading.Thread):
             while not self._stopping.is_set():
                 if not self._spool.wait(IDLE_S):
                     continue
-                if not self._step():
+                if not self.step():
                     self._stopping.wait(self._retry_s)
                     self._retry_s = min(2 * self._retry_s, LAST_RETRY_S)
-            while self._step(is_end=True):
+            while self.step(is_end=True):
                 pass
         except Exception:
             log.exception("the writer failed; this is a defect")
@@ -69,8 +74,11 @@ class Writer(threading.Thread):
         self._stopping.set()
         self.join(timeout_s)
 
-    def _step(self, *, is_end: bool = False) -> bool:
-        """Send one request; return whether the next one may follow at once."""
+    def step(self, *, is_end: bool = False) -> bool:
+        """Send one request; return whether the next one may follow at once.
+
+        For whoever has no thread run this. `is_end`: only what is in memory.
+        """
         special = not is_end and time.monotonic() >= self._special_from
         todo = self._spool.next(self._most, backlog=not is_end, special=special)
         if isinstance(todo, Delivery):
@@ -119,7 +127,8 @@ class Writer(threading.Thread):
             self._refused_said = ""
         self._spool.done(delivery)
         if verdict in (Verdict.STORED, Verdict.PARTLY):
-            self.last_write_unix_s = int(time.time())
+            self.last_write_s = time.monotonic()
+            self.stored.extend(parcel.stamp_s for parcel in delivery.parcels)
             self._stored_since = True
         if not delivery.live:
             self._most = min(2 * self._most, self._limit)

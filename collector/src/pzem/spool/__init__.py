@@ -1,7 +1,7 @@
 """Between the thread that reads and the database: nothing is lost on the way."""
 
 from pzem.spool.block import Block
-from pzem.spool.parcel import Delivery, Erasure, Parcel, Placement, grid
+from pzem.spool.parcel import Delivery, Erasure, Parcel, Placement
 from pzem.spool.spool import COMMIT_S, Spool, SpoolDepth
 
 __all__ = [
@@ -13,5 +13,4 @@ __all__ = [
     "Placement",
     "Spool",
     "SpoolDepth",
-    "grid",
 ]

@@ -6,7 +6,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from pzem.spool.parcel import Erasure, grid
+from pzem.moment import slot_at
+from pzem.spool.parcel import Erasure
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,7 @@ class Dating:
 
     def stamp(self, monotonic_s: float) -> int:
         """Return the slot (Unix time) at `monotonic_s`."""
-        return grid(monotonic_s + self.offset_s, self.interval_s)
+        return slot_at(monotonic_s + self.offset_s, self.interval_s)
 
 
 @dataclass(slots=True)

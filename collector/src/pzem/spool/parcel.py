@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 import zlib
 from dataclasses import dataclass
@@ -16,11 +15,6 @@ PROVISIONAL_LINE: Final = "collector provisional=1"
 """Marks a slot whose time is not known yet; the measurement is the collector's own."""
 
 _MEASUREMENT = re.compile(r"(?:\\.|[^\\, ])+", re.DOTALL)
-
-
-def grid(seconds: float, interval_s: int) -> int:
-    """Return the multiple of `interval_s` that is nearest to `seconds`."""
-    return math.floor(seconds / interval_s + 0.5) * interval_s
 
 
 def pack(block: Block) -> bytes:

@@ -124,7 +124,7 @@ class Spool:
         self._next_seq = 0
         self._boots: dict[str, Boot] = {}
         self._newest_s: int | None = None
-        """Newest slot with a true time."""
+        """Newest slot with a true time, or in the database: nothing is shown before it."""
         self._boot_start_s: int | None = None
         """When this boot began (Unix time), by a block that was dated at once."""
 
@@ -206,19 +206,29 @@ class Spool:
             self._rewind()
             self._changed.notify_all()
 
-    def show_undated(self, offset_s: float, interval_s: int) -> None:
+    def show_undated(self, offset_s: float, interval_s: int, after_s: int | None = None) -> None:
         """Deliver the undated blocks of this boot too, at monotonic time + `offset_s`.
 
         They are kept until their time is known. If the first one would not come after
-        every slot with a true time that the spool knows of, `offset_s` is raised until it
-        does. Only the first word counts in one boot.
+        `after_s`, the last slot in the database, and after every slot with a true time
+        that the spool knows of, `offset_s` is raised until it does. Only the first word
+        counts in one boot.
         """
         with self._changed:
+            if after_s is not None:
+                self._newest_s = max(after_s, self._newest_s or after_s)
             boot = self._boot(self._boot_id)
             if boot.shown is None and boot.known is None:
                 boot.wish = Dating(offset_s, interval_s)
                 boot.changes += 1
                 self._changed.notify_all()
+
+    @property
+    def is_showing_undated(self) -> bool:
+        """Whether blocks of this boot are shown at a provisional time."""
+        with self._changed:
+            boot = self._boots.get(self._boot_id)
+            return boot is not None and boot.known is None and boot.shown is not None
 
     def depth(self) -> SpoolDepth:
         """Tell how much waits."""

@@ -35,6 +35,7 @@ _CONFIG = """\
 interval_s = {interval_s}
 ports = ["{folder}/ttyUSB*"]
 state_dir = "{folder}"
+runtime_dir = "{folder}"
 [influxdb]
 url = "{url}"
 """
