@@ -18,8 +18,9 @@ USAGE: Final = """\
 Usage: ./appliance pzem HOST COMMAND [ARGUMENT ...]
 
   HOST is pi@HOST, a name in inventory/hosts.yml, or localhost on the Pi itself.
-  COMMAND is one of the collector's: scan, read, set-address, reset-energy,
-  alarm-threshold, check-config; ./appliance pzem HOST --help lists them.
+  COMMAND is one of the collector's: status, outages, scan, read, set-address,
+  reset-energy, alarm-threshold, meter-replaced, import-original, check-config;
+  ./appliance pzem HOST --help lists them.
   One that needs a port has the collector stopped meanwhile."""
 
 _ON_THE_PI: Final = """\
