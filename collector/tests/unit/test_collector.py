@@ -1,156 +1,278 @@
 from __future__ import annotations
 
+import json
 import logging
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from fakes import FakeClock
-from pzem.config import Config, MeterSettings
-from pzem.meter import Outcome
+from pzem.collector import Collector, CollectorError
+from pzem.config import Config, HouseSettings, MeterSettings
+from pzem.house.lifetime import Recalled
+from pzem.meter import Outcome, Silent
+from pzem.recall import Answer
 from pzem.registers import Reading
-from pzem.service import Collector, CollectorError
-from pzem.spool import Block, SpoolDepth
+from pzem.requests import METER_REPLACED, leave
+from pzem.spool import Block, Delivery, Spool
+from pzem.timekeeping import SHOW_AFTER_S
 
-READING = Reading(120.0, 1.0, 120.0, 0.0, 60.0, 1.0, alarm=False)
+READING = Reading(120.0, 1.0, 120.0, 5000.0, 60.0, 1.0, alarm=False)
 METERS = tuple(MeterSettings(f"m{n}", n, "circuit") for n in (1, 2, 3))
+BOOT = "b00t"
 
 
 class Ports:
-    """Meters that always answer, all of them on one port."""
+    """Meters that answer as they are told, all of them on one port."""
 
     def __init__(self, clock: FakeClock) -> None:
         self.clock = clock
+        self.outcomes: dict[str, Outcome] = {meter.name: READING for meter in METERS}
+        self.resets: list[tuple[str, float]] = []
 
     def poll(self, deadline: float) -> dict[str, Outcome]:
         self.clock.now_s += 0.25
-        return {meter.name: READING for meter in METERS}
+        return dict(self.outcomes)
 
     def homes(self) -> dict[str, str | None]:
         return {meter.name: "/dev/ttyUSB0" for meter in METERS}
 
+    def troubles(self) -> dict[str, str | None]:
+        return {"/dev/ttyUSB0": None}
+
+    def reset_energy(self, name: str, deadline: float) -> bool:
+        self.resets.append((name, deadline))
+        self.outcomes[name] = replace(READING, energy_wh=0.0)
+        return True
+
 
 class Writer:
     alive = True
+    last_write_s = None
+    why = ""
+    stored = ()
 
     def is_alive(self) -> bool:
         return self.alive
 
 
-class Taken:
-    """In the place of a spool: a list of what is put."""
+class Recall:
+    answer: Answer | None = None
 
-    def __init__(self) -> None:
-        self.cycles: list[list[str]] = []
 
-    def put(self, block: Block) -> None:
-        self.cycles.append(list(block.stamped()))
+class Bench:
+    """A collector whose surroundings a test plays."""
 
-    def depth(self) -> SpoolDepth:
-        return SpoolDepth(len(self.cycles), 0, 0, None, None, 0)
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.clock = FakeClock(1_000_001.0)
+        self.ports = Ports(self.clock)
+        self.writer = Writer()
+        self.recall = Recall()
+        self.spool = Spool(folder, BOOT, 10**8, self.clock.monotonic, background=False)
+        self.config = Config(
+            METERS, state_dir=folder, runtime_dir=folder / "run", thermal_zone=Path("/nowhere")
+        )
+        self.blocks: list[Block] = []
+        put = self.spool.put
+
+        def note(block: Block) -> None:
+            self.blocks.append(block)
+            put(block)
+
+        self.spool.put = note  # type: ignore[method-assign]
+
+    def run(self, slots: int, *during: Callable[[], object]) -> None:
+        """Collect in `slots` slots; each of `during` happens before one of them."""
+        collector = Collector(
+            self.config,
+            self.ports,  # type: ignore[arg-type]
+            self.spool,
+            self.writer,  # type: ignore[arg-type]
+            self.recall,  # type: ignore[arg-type]
+            self.clock,
+            BOOT,
+        )
+        self.clock.waits_left = slots
+        self.clock.during_wait = [lambda each=each: each() and None for each in during]  # type: ignore[misc]
+        try:
+            collector.run()
+        finally:
+            collector.close()
+
+    def delivered(self) -> dict[int, list[str]]:
+        """Take out of the spool all that is to be sent, by its time."""
+        sent: dict[int, list[str]] = {}
+        for _ in range(20):
+            self.spool.keep()
+            todo = self.spool.next(500)
+            if not isinstance(todo, Delivery):
+                continue
+            for parcel in todo.parcels:
+                sent[parcel.stamp_s] = parcel.lines()
+            self.spool.done(todo)
+        return sent
+
+    def status(self) -> dict[str, object]:
+        document: dict[str, object] = json.loads((self.folder / "run/status.json").read_text())
+        return document
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock(1_000_001.0)
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    bench = Bench(tmp_path)
+    yield bench
+    bench.spool.close()
 
 
-@pytest.fixture
-def spool() -> Taken:
-    return Taken()
+def nothing() -> None:
+    pass
 
 
-@pytest.fixture
-def writer() -> Writer:
-    return Writer()
+def field(block: Block, meter: str, name: str) -> float | None:
+    (line,) = (line for line in block.lines if line.startswith(f"meter,meter={meter} "))
+    fields = dict(pair.split("=") for pair in line.split(" ")[1].split(","))
+    return float(fields[name]) if name in fields else None
 
 
-def collector(
-    clock: FakeClock,
-    spool: Taken,
-    writer: Writer,
-    mode: str = "trust",
-    interval_s: int = 5,
-    thermal_zone: Path = Path("/nowhere"),
-) -> Collector:
-    config = Config(METERS, clock=mode, interval_s=interval_s, thermal_zone=thermal_zone)
-    return Collector(config, Ports(clock), spool, writer, clock)  # type: ignore[arg-type]
+def test_each_slot_becomes_a_block(bench: Bench) -> None:
+    bench.run(3)
+    assert [block.moment.unix_s for block in bench.blocks] == [1_000_005, 1_000_010, 1_000_015]
+    assert all(block.moment.is_true for block in bench.blocks)
+    assert "collector cycle_s=0.25,lateness_s=0.0,waiting_cycles=2.0" in bench.blocks[2].lines
 
 
-def test_each_slot_becomes_a_cycle(clock: FakeClock, spool: Taken, writer: Writer) -> None:
-    clock.waits_left = 3
-    collector(clock, spool, writer).run()
-    cycles = spool.cycles
-    assert [cycle[-1].split()[-1] for cycle in cycles] == ["1000005", "1000010", "1000015"]
-    assert "cycle_s=0.25,lateness_s=0.0,waiting_cycles=2.0" in cycles[2][-1]
-
-
-def test_each_cycle_tells_how_warm_the_processor_is(
-    clock: FakeClock, spool: Taken, writer: Writer, tmp_path: Path
-) -> None:
+def test_each_cycle_tells_how_warm_the_processor_is(bench: Bench, tmp_path: Path) -> None:
     zone = tmp_path / "temp"
     zone.write_text("48312\n")
-    clock.waits_left = 2
-    clock.during_wait = [clock.step(0), zone.unlink]
-    collector(clock, spool, writer, thermal_zone=zone).run()
-    warm, unknown = spool.cycles
-    assert "host cpu_celsius=48.312 1000005" in warm
-    assert not [line for line in unknown if line.startswith("host")]
+    bench.config = replace(bench.config, thermal_zone=zone)
+    bench.run(2, nothing, zone.unlink)
+    warm, unknown = bench.blocks
+    assert "host cpu_celsius=48.312" in warm.lines
+    assert not [line for line in unknown.lines if line.startswith("host")]
 
 
-def test_before_the_clock_is_right_nothing_is_stored(
-    clock: FakeClock, spool: Taken, writer: Writer, caplog: pytest.LogCaptureFixture
-) -> None:
-    clock.synchronised = False
-    clock.waits_left = 8
+def test_what_is_read_before_the_time_is_known_gets_its_time_then(bench: Bench) -> None:
+    bench.config = replace(bench.config, clock="wait")
+    bench.clock.synchronised = False
 
     def put_right() -> None:
-        clock.offset_s += 86_400.0
-        clock.synchronised = True
+        bench.clock.offset_s += 86_403.0
+        bench.clock.synchronised = True
 
-    clock.during_wait = [clock.step(0)] * 4 + [put_right]
-    with caplog.at_level(logging.INFO):
-        collector(clock, spool, writer, mode="wait").run()
-    cycles = spool.cycles
-    stamps = [int(cycle[-1].split()[-1]) for cycle in cycles]
-    assert stamps[0] >= 1_000_000 + 86_400
-    assert len(stamps) == 2
-    said = [record.getMessage() for record in caplog.records]
-    assert "the clock is not synchronised yet; nothing is stored until it is" in said
-    assert "the clock is right; 5 cycles read before are dropped" in said
+    bench.run(9, *[nothing] * 4, put_right)
+    stamps = sorted(bench.delivered())
+    before = [1_000_005 + 86_400 + 5 * n for n in range(4)]
+    assert stamps[:4] == before, "within the slot of the right clock in which they were read"
+    assert stamps[4:] == list(range(stamps[4], stamps[-1] + 5, 5))
+    assert stamps[4] > before[-1]
 
 
-def test_a_trusted_clock_is_not_asked(clock: FakeClock, spool: Taken, writer: Writer) -> None:
-    clock.synchronised = False
-    clock.waits_left = 2
-    collector(clock, spool, writer).run()
-    assert len(spool.cycles) == 2
+def test_what_waits_too_long_for_its_time_is_shown(bench: Bench) -> None:
+    bench.config = replace(bench.config, clock="wait")
+    bench.clock.synchronised = False
+    bench.recall.answer = Answer({}, 1_000_500)
+    slots = int(SHOW_AFTER_S / 5)
+    bench.run(slots)
+    assert bench.delivered() == {}
+    bench.run(slots + 3)
+    shown = bench.delivered()
+    assert min(shown) > 1_000_500, "nothing is shown before what is stored"
+    assert all(f"collector provisional=1 {slot}" in lines for slot, lines in shown.items())
+    assert bench.spool.depth().undated == 2 * slots + 3
 
 
-def test_a_clock_once_right_stays_trusted(clock: FakeClock, spool: Taken, writer: Writer) -> None:
-    clock.waits_left = 3
-
-    def forget() -> None:
-        clock.synchronised = False
-
-    clock.during_wait = [clock.step(0), forget]
-    collector(clock, spool, writer, mode="wait").run()
-    assert len(spool.cycles) == 2
+def test_a_trusted_clock_is_not_asked(bench: Bench) -> None:
+    bench.clock.synchronised = False
+    bench.run(2)
+    assert len(bench.delivered()) == 2
 
 
-def test_a_port_too_busy_is_said_once(
-    clock: FakeClock, spool: Taken, writer: Writer, caplog: pytest.LogCaptureFixture
-) -> None:
-    clock.waits_left = 5
-    collector(clock, spool, writer, interval_s=1).run()
-    said = [record.getMessage() for record in caplog.records]
+def test_lifetime_energy_goes_on_from_what_the_database_knew(bench: Bench) -> None:
+    def answer() -> None:
+        words = {meter.name: Recalled(5000.0, 75_000.0, 1_000_000) for meter in METERS}
+        bench.recall.answer = Answer(words, 1_000_000)
+
+    bench.run(2, nothing, answer)
+    assert field(bench.blocks[0], "m1", "lifetime_wh") is None
+    assert field(bench.blocks[1], "m1", "lifetime_wh") == 75_000.0
+
+
+def test_a_replaced_meter_counts_on(bench: Bench) -> None:
+    bench.recall.answer = Answer({}, None)
+
+    def replace_meter() -> None:
+        bench.ports.outcomes["m2"] = replace(READING, energy_wh=900_000.0)
+        leave(bench.folder, METER_REPLACED, "m2", 1_000_007.0)
+
+    bench.run(9, *[nothing] * 4, replace_meter)
+    lifetimes = [field(block, "m2", "lifetime_wh") for block in bench.blocks]
+    assert lifetimes[3] == lifetimes[-1] == 5000.0
+    assert set(lifetimes) == {None, 5000.0}, "a step is believed once readings agree"
+    assert not list((bench.folder / "requests").glob("*.json"))
+
+
+def test_a_register_near_its_end_is_set_back_after_its_reading(bench: Bench) -> None:
+    bench.recall.answer = Answer({}, None)
+    full = replace(READING, energy_wh=9_900_000.0)
+    bench.ports.outcomes["m3"] = full
+    bench.run(6)
+    ((name, deadline),) = bench.ports.resets
+    assert name == "m3"
+    shown = [block for block in bench.blocks if field(block, "m3", "lifetime_wh") is not None]
+    assert deadline < shown[0].moment.monotonic_s + 5
+    assert field(shown[0], "m3", "energy_wh") == 9_900_000.0
+    assert field(shown[-1], "m3", "energy_wh") == 0.0
+    assert {field(block, "m3", "lifetime_wh") for block in shown} == {9_900_000.0}
+    assert len(shown) == 4
+
+
+def test_who_does_not_want_that_is_heeded(bench: Bench) -> None:
+    bench.config = replace(bench.config, house=HouseSettings(energy_reset=False))
+    bench.recall.answer = Answer({}, None)
+    bench.ports.outcomes["m3"] = replace(READING, energy_wh=9_950_000.0)
+    bench.run(3)
+    assert bench.ports.resets == []
+
+
+def test_the_status_tells_what_the_last_cycle_brought(bench: Bench) -> None:
+    bench.ports.outcomes["m2"] = Silent()
+    seen: list[dict[str, object]] = []
+    bench.run(3, nothing, nothing, lambda: seen.append(bench.status()))
+    (status,) = seen
+    states = {meter["name"]: meter["state"] for meter in status["meters"]}  # type: ignore[attr-defined]
+    assert states == {"m1": "ok", "m2": "silent", "m3": "ok"}
+    assert status["spool"]["blocks"] == 2  # type: ignore[index]
+
+
+def test_a_port_too_busy_is_said_once(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
+    bench.config = replace(bench.config, interval_s=1)
+    bench.run(5)
+    said = [record.getMessage() for record in caplog.records if record.name == "pzem.collector"]
     assert said == [
         "3 meters on /dev/ttyUSB0 may need 1.5 s, more than the interval of 1 s; "
         "use a longer interval_s or another adapter"
     ]
 
 
-def test_without_a_writer_it_gives_up(clock: FakeClock, spool: Taken, writer: Writer) -> None:
-    writer.alive = False
+def test_without_a_writer_it_gives_up(bench: Bench) -> None:
+    bench.writer.alive = False
     with pytest.raises(CollectorError, match="the writer has ended"):
-        collector(clock, spool, writer).run()
+        bench.run(2)
+
+
+def test_a_replacement_in_the_inventory_is_met_once(bench: Bench) -> None:
+    bench.recall.answer = Answer({}, None)
+    bench.run(4)
+    first = MeterSettings("m1", 1, "circuit", replaced=date(1970, 1, 12))
+    bench.config = replace(bench.config, meters=(first, *METERS[1:]))
+    bench.ports.outcomes["m1"] = replace(READING, energy_wh=700_000.0)
+    bench.run(4)
+    bench.ports.outcomes["m1"] = replace(READING, energy_wh=700_001.0)
+    bench.run(4)
+    lifetimes = [field(block, "m1", "lifetime_wh") for block in bench.blocks]
+    assert [lifetimes[n] for n in (3, 7, 11)] == [5000.0, 5000.0, 5001.0]
