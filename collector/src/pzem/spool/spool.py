@@ -41,9 +41,9 @@ from pzem.spool.parcel import (
     without_slot,
 )
 
-COMMIT_S: Final = 25.0
+COMMIT_S: Final = 27.0
 """How long a block may wait in memory, in s. With a slot each 5 s that makes one commit
-each 30 s, and leaves the card 5 s to do it in."""
+each 30 s, at some distance from the slots, and leaves the card 3 s to do it in."""
 LIVE_S: Final = 30.0
 """What was put no longer ago than this goes before any backlog."""
 AHEAD_BLOCKS: Final = 500
@@ -487,7 +487,8 @@ class Spool:
         with self._changed:
             boots = [boot for boot in self._boots.values() if due or not boot.is_settled]
             fresh = list(self._fresh.values()) if due else []
-            news = self._has_news() or self._wants_more() or (due and bool(self._retired))
+            news = self._has_news() or self._wants_more()
+            news |= due and (bool(self._retired) or any(boot.number for boot in boots))
             if not fresh and not news:
                 return
         for boot in boots:
