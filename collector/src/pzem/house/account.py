@@ -283,7 +283,11 @@ class Account:
 
     def _judge(self, before: _Mark, after: _Mark) -> Step:
         seconds = elapsed_s(before.moment, after.moment)
-        return judge(before.register_wh, after.register_wh, seconds, reset_sent=self._reset_sent)
+        step = judge(before.register_wh, after.register_wh, seconds, reset_sent=self._reset_sent)
+        grown_wh = after.register_wh - before.register_wh
+        if step.kind is Kind.JUMPED and grown_wh <= self._bridge.bridged_wh + most_wh(seconds):
+            return Step(Kind.GREW, grown_wh, sure=False)  # it had only not shown its count
+        return step
 
     def _believe(self, step: Step | None, mark: _Mark) -> None:
         """Take a reading for true; `step`: from the one before, None if there is none."""
@@ -354,7 +358,7 @@ class Account:
             self.last_break = None
         else:
             self._counted_wh += counted_wh
-            self._note_break(step, last.register_wh, mark)
+            self._note_break(replace(step, counted_wh=counted_wh), last.register_wh, mark)
         self._reset_sent = False
 
     def _is_replacement(self, step: Step) -> bool:
