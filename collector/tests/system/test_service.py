@@ -96,6 +96,7 @@ def test_silence_and_faults_are_states_and_no_values(
 ) -> None:
     config = configure(tmp_path, dev, influxd, database, "interval_s = 1")
     ports = {dev / f"tty{n}": [meter(name, HOUSE[name])] for n, name in enumerate(HOUSE)}
+    ports[dev / "tty2"] = [meter("gen", HOUSE["gen"], amps=0.0, watts=0.0, power_factor=0.0)]
     log = tmp_path / "log"
 
     def states(name: str) -> list[tuple[float, str | None]]:

@@ -509,11 +509,21 @@ def test_a_generator_that_stands_still_is_no_fault() -> None:
         assert active(meaning) == set()
 
 
+def test_nor_is_one_that_alone_feeds_the_panel() -> None:
+    slots = house(GENERATOR_ONLY)
+    slots.take((shows(8),))
+    for meaning in slots.each((SILENT,), seconds=3600):
+        assert active(meaning) <= {"generator_running"}
+    assert active(meaning) == set()
+
+
 def test_an_unplugged_adapter_is_not_explained_by_an_outage() -> None:
-    slots = house(OWN)
-    slots.take(OWN_STOPPED)
-    meaning = slots.take((SILENT, SILENT, Silent(NO_PORT)), seconds=60)
+    slots = house((*OWN, OVEN))
+    slots.take((*OWN_STOPPED, IDLE))
+    meaning = slots.take((SILENT, SILENT, Silent(NO_PORT), SILENT), seconds=60)
     assert active(meaning) == {"utility_lost", "meter_silent gen"}
+    meaning = slots.take((*DARK, Silent(NO_PORT)), seconds=60)
+    assert active(meaning) == {"utility_lost", "meter_silent oven"}
 
 
 def test_a_meter_that_stays_silent_after_an_outage_is_told_after_its_minute() -> None:
@@ -562,6 +572,7 @@ def test_the_time_is_not_known() -> None:
     slots.system = replace(SYSTEM, clock_true=False, spool_blocks=100)
     assert until_active(slots, "clock_unknown", UTILITY) == 600
     # readings that wait for their time follow from it
+    slots.system = replace(slots.system, spool_oldest_age_s=7200.0)
     assert active(slots.take(UTILITY)) == {"clock_unknown"}
     slots.system = SYSTEM
     assert active(slots.take(UTILITY)) == set()

@@ -152,6 +152,13 @@ def test_a_long_interval_is_not_a_break() -> None:
     assert generator(slots, GENERATOR, seconds=HOUR_S).hours == 1.0
 
 
+def test_a_slot_that_is_missing_in_a_long_interval_is_bridged() -> None:
+    slots = house(interval_s=60)
+    generator(slots, GENERATOR)
+    slots.skip(120)
+    assert generator(slots, GENERATOR).hours == 0.05
+
+
 def test_hours_outlive_a_restart(file: CountedFile) -> None:
     slots = house(file, serviced=MAY)
     generator(slots, GENERATOR, seconds=HOUR_S)

@@ -154,6 +154,15 @@ def test_a_suspicion_outlives_a_leg_that_is_not_read_and_ends_with_an_outage() -
     assert "loose_neutral" not in active(slots.take(GENERATOR))
 
 
+def test_a_sum_that_falls_gives_the_difference_another_reason() -> None:
+    slots = house()
+    slots.take(LOOSE, seconds=10)
+    # 3.5 % below twice nominal nothing changes, 4.2 % below it ends
+    assert "loose_neutral" in active(slots.take(legs(121.0, 110.5), seconds=600))
+    assert "loose_neutral" in active(slots.take(legs(120.0, 110.0), seconds=55))
+    assert "loose_neutral" not in active(slots.take(legs(120.0, 110.0)))
+
+
 def test_ten_seconds_without_a_slot_do_not_count() -> None:
     slots = house(interval_s=5)
     slots.take(LOOSE)

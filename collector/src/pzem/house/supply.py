@@ -243,7 +243,7 @@ class _Supply:
         """Tell whether it delivers power; None if a meter that is not read may hide it."""
         kept = last_in_use in (self.name, BOTH)
         stray = STRAY_SHARE * other.amps()
-        if not other.is_known() and not kept:
+        if not other.is_known() and last_in_use != self.name:
             stray = max(stray, STRAY_UNSEEN_AMPS)
         amps = max(CARRIES_AMPS.off if kept else CARRIES_AMPS.on, stray)
         watts = CARRIES_WATTS.off if kept else CARRIES_WATTS.on
