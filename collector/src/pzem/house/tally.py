@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from pzem.house.watch import SHORT_GAP_SLOTS, apart, moment_kept, moment_of
+from pzem.house.watch import apart, is_long, moment_kept, moment_of
 from pzem.meter import Outcome
 from pzem.moment import Moment
 from pzem.registers import WATTS, Reading
@@ -173,11 +173,10 @@ class GeneratorTally:
             if runs and booted is not None:
                 return apart(booted, moment), True
             return 0.0, ran
-        passed_s = max(0.0, apart(former, moment))
-        is_long = passed_s > SHORT_GAP_SLOTS * self._interval_s
-        if not ran or (is_long and not runs):
+        unseen = is_long(former, moment, self._interval_s)
+        if not ran or (unseen and not runs):
             return 0.0, ran
-        return passed_s, is_long
+        return max(0.0, apart(former, moment)), unseen
 
 
 def _step(former: _Counter, fresh: _Counter) -> float:
