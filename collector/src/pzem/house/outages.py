@@ -35,7 +35,8 @@ before and after it differ by so much more than `seconds` |
 | `generator_at` | outage | when the generator was first seen to carry the house |
 | `utility_at` | outage | when the utility was seen to be live again, by meters with their \
 own supply, while the generator still carried the house |
-| `generator_wh` | outage, generator_run, pi_off | what the generator's meters counted in it |
+| `generator_wh` | outage, generator_run, pi_off | what the generator's meters counted in it; of \
+`pi_off` from the last reading before to the first one after |
 | `peak_watts`, `peak_volt_amps` | outage, generator_run | largest sum of the generator's \
 meters in one slot |
 | `running_s` | outage, generator_run | how long the generator ran, without the time in \
@@ -53,10 +54,10 @@ outage, or an unplugged Pi) |
 
 The state file is written when a record begins or ends, each five minutes while an outage
 or a run goes on, else hourly, and at the end. A power cut or kill -9 therefore loses at
-most: the evidence of the last `CONFIRM_S`; of an open record the peaks and the running time
-of the last five minutes (its energy is a difference of registers, so none of it); and how
-long the collector was alive since the file was written, which the last stored slot tells
-(`recalled`).
+most: the evidence of the last `CONFIRM_S`; of an open record the peaks of the last five
+minutes (its energy is a difference of registers, so none of it); and how long the collector
+was alive, and the generator ran, since the file was written, which the last stored slot
+tells (`recalled`).
 """
 
 from __future__ import annotations
@@ -134,6 +135,8 @@ class _Start:
     generator_since: Moment | None = None
     """Since when the generator is seen to carry it."""
     recalled: bool = False
+    ran: tuple[Record, ...] = ()
+    """What was open when the Pi went off while the generator ran."""
 
     def see(self, carries: str | None, moment: Moment) -> None:
         """Take which supply carries the house; None: not seen."""
@@ -192,6 +195,9 @@ class Ledger:
         self._start = start = _Start(moment, before)
         absences = (record for record in reversed(state.records) if record.kind == PI_OFF)
         last = next(absences, None)
+        if before is not None and before.boot_id != moment.boot_id and state.generator.running:
+            watches = (state.outage, state.run)
+            start.ran = tuple(watch.record for watch in watches if watch.record is not None)
         if last is not None and last.ended is not None and last.ended.boot_id == moment.boot_id:
             start.pi_off = last
             seen = state.supply.seen
@@ -232,6 +238,11 @@ class Ledger:
             alive_s = gap.monotonic_s + last_slot_s - gap.unix_s
             later = Moment(last_slot_s, alive_s, gap.boot_id)
             self._rewrite(lambda moment: later if moment is gap else moment)
+            for record in start.ran:
+                # Had it stopped before, that would have been written down.
+                record.tally.add(Tally(running_s=float(last_slot_s - gap.unix_s)))
+                record.tally.running_estimated = True
+                self._changed(record)
 
     def take(
         self, sample: Sample, supply: SupplyState, energies: Mapping[str, Counted] | None = None
@@ -557,13 +568,16 @@ class Ledger:
         return state
 
     def _save_if_due(self, now_s: float) -> None:
-        is_open = self._state.outage.record is not None or self._state.run.record is not None
+        watches = (self._state.outage, self._state.run)
+        going_on = [watch.record for watch in watches if watch.record is not None]
         since_s = now_s - self._tried_at_s
         if self._failed:
             due = since_s >= RETRY_S
         else:
-            due = self._dirty or since_s >= (SAVE_OPEN_S if is_open else SAVE_S)
+            due = self._dirty or since_s >= (SAVE_OPEN_S if going_on else SAVE_S)
         if due:
+            for record in going_on:
+                record.handed = False  # whoever looks at the database sees it go on
             self._save()
 
     def _save(self) -> None:

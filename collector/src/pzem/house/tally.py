@@ -86,7 +86,7 @@ class GeneratorTally:
         self._names = tuple(names)
         self._interval_s = interval_s
         self._counters: dict[str, _Counter] = {}
-        self._running = False
+        self.running = False
         """Whether it ran when that was last seen."""
         self._seen: Moment | None = None
         """When that was."""
@@ -146,7 +146,7 @@ class GeneratorTally:
                 name: [last.register_wh, last.lifetime_wh, moment_kept(last.moment)]
                 for name, last in self._counters.items()
             },
-            "running": self._running,
+            "running": self.running,
             "seen": moment_kept(self._seen) if self._seen is not None else None,
         }
 
@@ -160,13 +160,13 @@ class GeneratorTally:
             )
             for name, (register_wh, lifetime_wh, moment) in kept["counters"].items()
         }
-        self._running = bool(kept["running"])
+        self.running = bool(kept["running"])
         self._seen = moment_of(kept["seen"]) if kept["seen"] is not None else None
 
     def _ran(self, runs: bool, moment: Moment, booted: Moment | None) -> tuple[float, bool]:
         """Return for how many seconds it ran since that was last seen; and if by estimate."""
-        former, ran = self._seen, self._running
-        self._seen, self._running = moment, runs
+        former, ran = self._seen, self.running
+        self._seen, self.running = moment, runs
         if former is None:
             return 0.0, False
         if former.boot_id != moment.boot_id:
