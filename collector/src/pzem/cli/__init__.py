@@ -139,6 +139,12 @@ def build_parser() -> argparse.ArgumentParser:
     import_options.add_arguments(original)
     original.set_defaults(command=_later("pzem.cli.importing", "import_original"))
 
+    outages = add("outages", "Show the recorded outages and the Pi's own absences.", config)
+    outage_form = outages.add_mutually_exclusive_group()
+    outage_form.add_argument("--json", action="store_true", help="print JSON")
+    outage_form.add_argument("--csv", action="store_true", help="print CSV")
+    outages.set_defaults(command=_later("pzem.cli.outages", "outages"))
+
     simulated = add("simulate", "Play PZEM-016 meters on pseudo terminals.")
     simulate.add_arguments(simulated)
     simulated.set_defaults(command=simulate.run)

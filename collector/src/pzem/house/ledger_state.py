@@ -40,9 +40,10 @@ class Watch:
         change = self.track.see(value, moment)
         is_doubted = change is not None or self.track.candidate is not None
         if self.record is None:
-            if not is_doubted:
+            if is_doubted:
+                self.pending.add(counted)
+            else:
                 self.pending = Tally()
-            self.pending.add(counted)
         elif was_doubted and is_doubted:
             self.pending.add(counted)
         else:

@@ -35,7 +35,8 @@ before and after it differ by so much more than `seconds` |
 | `generator_at` | outage | when the generator was first seen to carry the house |
 | `utility_at` | outage | when the utility was seen to be live again, by meters with their \
 own supply, while the generator still carried the house |
-| `generator_wh` | outage, generator_run, pi_off | what the generator's meters counted in it |
+| `generator_wh` | outage, generator_run, pi_off | what the generator's meters counted in it; of \
+`pi_off` from the last reading before to the first one after |
 | `peak_watts`, `peak_volt_amps` | outage, generator_run | largest sum of the generator's \
 meters in one slot |
 | `running_s` | outage, generator_run | how long the generator ran, without the time in \
@@ -53,10 +54,10 @@ outage, or an unplugged Pi) |
 
 The state file is written when a record begins or ends, each five minutes while an outage
 or a run goes on, else hourly, and at the end. A power cut or kill -9 therefore loses at
-most: the evidence of the last `CONFIRM_S`; of an open record the peaks and the running time
-of the last five minutes (its energy is a difference of registers, so none of it); and how
-long the collector was alive since the file was written, which the last stored slot tells
-(`recalled`).
+most: the evidence of the last `CONFIRM_S`; of an open record the peaks of the last five
+minutes (its energy is a difference of registers, so none of it); and how long the collector
+was alive, and the generator ran, since the file was written, which the last stored slot
+tells (`recalled`).
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, Protocol
+from typing import Final
 
 from pzem.config import OWN_SUPPLY, MeterSettings
 from pzem.house.ledger_state import LedgerState
@@ -77,11 +78,12 @@ from pzem.house.records import (
     UTILITY_LOST,
     Record,
 )
-from pzem.house.supply import GENERATOR, UTILITY
+from pzem.house.sample import Sample
+from pzem.house.supply import BOTH, GENERATOR, UTILITY, SupplyState, fed_together, is_dark
 from pzem.house.tally import Counted, Tally
 from pzem.house.watch import Change
 from pzem.kept import KeptFile
-from pzem.meter import NO_ANSWER, Outcome, Silent
+from pzem.meter import Outcome
 from pzem.moment import Moment, slot_at
 
 STATE_FILE: Final = "outages.json"
@@ -89,7 +91,6 @@ STATE_FILE: Final = "outages.json"
 PRICE: Final = "after a restart an open outage will not be closed, and no new one joined to it"
 """What the loss of the file costs, for the log."""
 
-BOTH: Final = "both"
 SAVE_OPEN_S: Final = 300.0
 SAVE_S: Final = 3600.0
 RETRY_S: Final = 60.0
@@ -106,38 +107,6 @@ more was delivered while the Pi was off."""
 
 
 log = logging.getLogger(__name__)
-
-
-class Sampled(Protocol):
-    """One slot, settled."""
-
-    @property
-    def moment(self) -> Moment:
-        """The slot."""
-
-    @property
-    def outcomes(self) -> Mapping[str, Outcome]:
-        """What each meter answered, by name."""
-
-
-class SupplySeen(Protocol):
-    """Which supply carries the house in one slot."""
-
-    @property
-    def in_use(self) -> str | None:
-        """`utility`, `generator`, `both`, `none`, or None: unknown."""
-
-    @property
-    def utility_on(self) -> bool | None:
-        """It carries the house, or is seen to be live by its own voltage."""
-
-    @property
-    def generator_on(self) -> bool | None:
-        """The same of the generator."""
-
-    @property
-    def held(self) -> bool:
-        """Whether `in_use` is only what was seen last."""
 
 
 @dataclass(slots=True)
@@ -166,6 +135,8 @@ class _Start:
     generator_since: Moment | None = None
     """Since when the generator is seen to carry it."""
     recalled: bool = False
+    ran: tuple[Record, ...] = ()
+    """What was open when the Pi went off while the generator ran."""
 
     def see(self, carries: str | None, moment: Moment) -> None:
         """Take which supply carries the house; None: not seen."""
@@ -224,6 +195,9 @@ class Ledger:
         self._start = start = _Start(moment, before)
         absences = (record for record in reversed(state.records) if record.kind == PI_OFF)
         last = next(absences, None)
+        if before is not None and before.boot_id != moment.boot_id and state.generator.running:
+            watches = (state.outage, state.run)
+            start.ran = tuple(watch.record for watch in watches if watch.record is not None)
         if last is not None and last.ended is not None and last.ended.boot_id == moment.boot_id:
             start.pi_off = last
             seen = state.supply.seen
@@ -264,9 +238,14 @@ class Ledger:
             alive_s = gap.monotonic_s + last_slot_s - gap.unix_s
             later = Moment(last_slot_s, alive_s, gap.boot_id)
             self._rewrite(lambda moment: later if moment is gap else moment)
+            for record in start.ran:
+                # Had it stopped before, that would have been written down.
+                record.tally.add(Tally(running_s=float(last_slot_s - gap.unix_s)))
+                record.tally.running_estimated = True
+                self._changed(record)
 
     def take(
-        self, sample: Sampled, supply: SupplySeen, energies: Mapping[str, Counted] | None = None
+        self, sample: Sample, supply: SupplyState, energies: Mapping[str, Counted] | None = None
     ) -> None:
         """Take one slot. `energies`: of the meters that were read in it."""
         if self._start is None:
@@ -336,7 +315,7 @@ class Ledger:
     def _take_loss(
         self,
         outcomes: Mapping[str, Outcome],
-        supply: SupplySeen,
+        supply: SupplyState,
         counted: Tally,
         moment: Moment,
     ) -> None:
@@ -356,20 +335,24 @@ class Ledger:
         if self._state.outage.record is None and self._state.outage.track.candidate is None:
             self._doubted = _Loss(None)
 
-    def _loss(self, outcomes: Mapping[str, Outcome], supply: SupplySeen) -> _Loss:
+    def _loss(self, outcomes: Mapping[str, Outcome], supply: SupplyState) -> _Loss:
         """Tell what the house is without, and by what that is known."""
         carries = supply.in_use if not supply.held else None
         utilities = [meter for meter in self._meters if meter.supply == UTILITY]
         own = [meter for meter in utilities if meter.fed_from == OWN_SUPPLY]
-        if supply.utility_on is False and own and len(own) == len(utilities):
-            return _Loss(True, {UTILITY_LOST}, {"voltage"})
-        if supply.utility_on is False or (supply.utility_on is None and not own):
-            if carries == GENERATOR:
-                return _Loss(True, {UTILITY_LOST}, {"generator in use"})
-            if supply.utility_on is False:
-                return _Loss(True, {PANEL_DARK}, {"silent meters"})
-        if supply.utility_on is None:
-            return _Loss(False if carries == UTILITY else None)
+        if utilities and all(is_dark(meter, self._meters, outcomes) for meter in utilities):
+            # From the first slot on: whether it lasts is judged by the record's own patience.
+            if len(own) == len(utilities):
+                return _Loss(True, {UTILITY_LOST}, {"voltage"})
+            return _Loss(True, {PANEL_DARK}, {"silent meters"})
+        if (
+            carries == GENERATOR
+            and not supply.utility_on
+            and not (supply.utility_on is None and own)
+        ):
+            return _Loss(True, {UTILITY_LOST}, {"generator in use"})
+        if not supply.utility_on:
+            return _Loss(None)
         is_open = self._state.outage.record is not None
         if carries == GENERATOR:
             return _Loss(is_open)  # an exercise, or the utility is back and not in use yet
@@ -387,18 +370,14 @@ class Ledger:
         """
         dark = _Loss(True)
         for meter in utilities:
-            together = [meter]
-            if meter.fed_from != OWN_SUPPLY:
-                together = [other for other in self._meters if other.fed_from == meter.fed_from]
-                if len(together) == 1:
-                    continue
-            if all(outcomes.get(other.name) == Silent(NO_ANSWER) for other in together):
-                if meter.fed_from == OWN_SUPPLY:
-                    dark.lost.add(f"utility leg {meter.leg}" if meter.leg else meter.name)
-                    dark.evidence.add("voltage")
-                else:
-                    dark.lost.add(f"{meter.fed_from} dark")
-                    dark.evidence.add("silent meters")
+            is_own = meter.fed_from == OWN_SUPPLY
+            together = fed_together(meter, self._meters)
+            if (is_own or len(together) > 1) and is_dark(meter, self._meters, outcomes):
+                part = f"{meter.fed_from} dark"
+                if is_own:
+                    part = f"utility leg {meter.leg}" if meter.leg else f"utility {meter.name}"
+                dark.lost.add(part)
+                dark.evidence.add("voltage" if is_own else "silent meters")
         return dark if dark.lost else None
 
     def _begin_outage(self, change: Change) -> Record:
@@ -419,7 +398,7 @@ class Ledger:
         log.info("an outage is recorded in the ledger")
         return record
 
-    def _go_on(self, record: Record, supply: SupplySeen, moment: Moment) -> None:
+    def _go_on(self, record: Record, supply: SupplyState, moment: Moment) -> None:
         """Note what else an open outage shows."""
         if not (self._doubted.lost <= record.lost and self._doubted.evidence <= record.evidence):
             record.lost |= self._doubted.lost
@@ -589,13 +568,16 @@ class Ledger:
         return state
 
     def _save_if_due(self, now_s: float) -> None:
-        is_open = self._state.outage.record is not None or self._state.run.record is not None
+        watches = (self._state.outage, self._state.run)
+        going_on = [watch.record for watch in watches if watch.record is not None]
         since_s = now_s - self._tried_at_s
         if self._failed:
             due = since_s >= RETRY_S
         else:
-            due = self._dirty or since_s >= (SAVE_OPEN_S if is_open else SAVE_S)
+            due = self._dirty or since_s >= (SAVE_OPEN_S if going_on else SAVE_S)
         if due:
+            for record in going_on:
+                record.handed = False  # whoever looks at the database sees it go on
             self._save()
 
     def _save(self) -> None:

@@ -205,9 +205,11 @@ class Record:
             return fields
         seconds = round(max(0.0, self.ended.monotonic_s - self.began.monotonic_s), 3)
         set_s = round(ended - began - seconds, 3)
-        fields = {self.end_name: ended if ended >= began else began + seconds, "seconds": seconds}
-        if sure and end_sure and abs(set_s) > max(CLOCK_SET_S, dating.interval_s):
-            fields["clock_set_s"] = set_s
+        fields = {self.end_name: max(ended, began), "seconds": seconds}
+        if abs(set_s) > max(CLOCK_SET_S, dating.interval_s):
+            fields[self.end_name] = max(ended, began + seconds)
+            if sure and end_sure:
+                fields["clock_set_s"] = set_s
         return fields
 
     def _pi_off(self, dating: Dating, estimated: set[str]) -> dict[str, float]:

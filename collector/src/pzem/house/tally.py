@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from pzem.house.watch import SHORT_GAP_SLOTS, apart, moment_kept, moment_of
+from pzem.house.watch import apart, is_long, moment_kept, moment_of
 from pzem.meter import Outcome
 from pzem.moment import Moment
 from pzem.registers import WATTS, Reading
@@ -86,7 +86,7 @@ class GeneratorTally:
         self._names = tuple(names)
         self._interval_s = interval_s
         self._counters: dict[str, _Counter] = {}
-        self._running = False
+        self.running = False
         """Whether it ran when that was last seen."""
         self._seen: Moment | None = None
         """When that was."""
@@ -146,7 +146,7 @@ class GeneratorTally:
                 name: [last.register_wh, last.lifetime_wh, moment_kept(last.moment)]
                 for name, last in self._counters.items()
             },
-            "running": self._running,
+            "running": self.running,
             "seen": moment_kept(self._seen) if self._seen is not None else None,
         }
 
@@ -160,24 +160,23 @@ class GeneratorTally:
             )
             for name, (register_wh, lifetime_wh, moment) in kept["counters"].items()
         }
-        self._running = bool(kept["running"])
+        self.running = bool(kept["running"])
         self._seen = moment_of(kept["seen"]) if kept["seen"] is not None else None
 
     def _ran(self, runs: bool, moment: Moment, booted: Moment | None) -> tuple[float, bool]:
         """Return for how many seconds it ran since that was last seen; and if by estimate."""
-        former, ran = self._seen, self._running
-        self._seen, self._running = moment, runs
+        former, ran = self._seen, self.running
+        self._seen, self.running = moment, runs
         if former is None:
             return 0.0, False
         if former.boot_id != moment.boot_id:
             if runs and booted is not None:
                 return apart(booted, moment), True
             return 0.0, ran
-        passed_s = max(0.0, apart(former, moment))
-        is_long = passed_s > SHORT_GAP_SLOTS * self._interval_s
-        if not ran or (is_long and not runs):
+        unseen = is_long(former, moment, self._interval_s)
+        if not ran or (unseen and not runs):
             return 0.0, ran
-        return passed_s, is_long
+        return max(0.0, apart(former, moment)), unseen
 
 
 def _step(former: _Counter, fresh: _Counter) -> float:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from pzem.house.thresholds import DARK_S, MISSED_SLOTS
 from pzem.moment import Moment
 
 CONFIRM_S: Final = 10.0
@@ -13,8 +14,6 @@ CONFIRM_S: Final = 10.0
 and a reply that comes late are over by then."""
 UNSEEN_S: Final = 60.0
 """What was seen longer ago than this does not count towards `CONFIRM_S` any more."""
-SHORT_GAP_SLOTS: Final = 3
-"""So many slots may be missing without anything becoming an estimate."""
 
 
 @dataclass(slots=True)
@@ -33,9 +32,7 @@ class Change:
 
     def is_vague(self, interval_s: int) -> bool:
         """Tell whether it may have come about well before it was seen."""
-        if self.former_seen is None:
-            return True
-        return apart(self.former_seen, self.since) > SHORT_GAP_SLOTS * interval_s
+        return self.former_seen is None or is_long(self.former_seen, self.since, interval_s)
 
 
 @dataclass(slots=True)
@@ -98,6 +95,14 @@ def apart(one: Moment, other: Moment) -> float:
     if one.boot_id == other.boot_id:
         return other.monotonic_s - one.monotonic_s
     return float("inf")
+
+
+def is_long(one: Moment, other: Moment, interval_s: int) -> bool:
+    """Tell whether more slots are missing between the two than fall out now and then.
+
+    Silence that has to last until it is believed is no gap.
+    """
+    return apart(one, other) > MISSED_SLOTS * interval_s + DARK_S
 
 
 def moment_kept(moment: Moment) -> list[Any]:
