@@ -69,6 +69,11 @@ def reply_length(request: bytes) -> int:
     return len(request)
 
 
+def shortest_time_s(request: bytes, reply: bytes) -> float:
+    """Return how long the two take on the wire at least, in s, with the silence between them."""
+    return (len(request) + len(reply)) * CHARACTER_S + SILENT_GAP_S
+
+
 def _reply_at(buffer: bytes, start: int, request: bytes) -> bytes | None:
     address, function = request[0], request[1]
     if buffer[start] != address:

@@ -69,9 +69,12 @@ class Line(serial.Serial):
         """What the last `read` returned."""
         self.has_reply = False
         """Whether that is a reply to the request, with everything in its place."""
+        self.is_robbed = False
+        """Whether bytes were seen to have come and were gone: somebody else reads them."""
         self._surplus = b""
         """What had come behind that reply when it was found."""
         self._request = b""
+        self._written_s = 0.0
         self._owing: set[int] = set()
         self._doubted: set[int] = set()
         self._path = path
@@ -112,10 +115,14 @@ class Line(serial.Serial):
     def write(self, request: ReadableBuffer, /) -> int | None:
         """Send `request` and remember it: `read` returns the reply to it."""
         self._request = bytes(memoryview(request))
+        self._written_s = time.monotonic()
         return super().write(request)
 
     def read(self, size: int = 1, /) -> bytes:  # noqa: ARG002 - what pyserial asks for
         """Return the reply to the last request, what came instead of it, or nothing.
+
+        What comes sooner than a reply can come over the wire is none: it was under way
+        before, as the second copy of a reply, or is a local echo.
 
         Gives up after `reply_timeout_s` seconds. `size` is ignored: the length of a
         reply follows from its request.
@@ -125,7 +132,10 @@ class Line(serial.Serial):
         deadline = time.monotonic() + self.reply_timeout_s
         received = b""
         while True:
-            if (reply := frames.find_reply(received, request)) is not None:
+            reply = frames.find_reply(received, request)
+            if reply is not None and self._is_too_soon(reply):
+                received = received.partition(reply)[2]
+            elif reply is not None:
                 self.last_reply = reply
                 self.has_reply = True
                 self._surplus = received.partition(reply)[2]
@@ -188,6 +198,10 @@ class Line(serial.Serial):
                 arrived += self._receive()
         return arrived
 
+    def _is_too_soon(self, reply: bytes) -> bool:
+        on_wire_s = frames.shortest_time_s(self._request, reply)
+        return time.monotonic() < self._written_s + on_wire_s
+
     def _readable(self, wait_s: float) -> bool:
         return bool(select.select([self], [], [], wait_s)[0])
 
@@ -198,8 +212,9 @@ class Line(serial.Serial):
             return b""
         except OSError as error:
             raise serial.SerialException(error.errno, error.strerror) from error
-        if not chunk:
+        if not chunk and self.is_hung_up():
             raise serial.SerialException(errno.EIO, "the port hung up")
+        self.is_robbed = self.is_robbed or not chunk
         return chunk
 
     def _without_echo(self, received: bytes) -> bytes:

@@ -39,6 +39,8 @@ class Job:
     failure: Exception | None = None
     opened_anew: bool = False
     """Nothing was heard since the port was opened last."""
+    robbed: bool = False
+    """Another program reads from the port."""
     done: threading.Event = field(default_factory=threading.Event)
 
     def so_far(self) -> Job:
@@ -147,6 +149,7 @@ class PortThread(threading.Thread):
                 self._opened_anew = False
             noisy = isinstance(outcome, Faulty)
         job.opened_anew = self._opened_anew
+        job.robbed = line.is_robbed
 
     def _reset(self, job: Reset) -> None:
         Meter(self._opened(), job.address).reset_energy_by(job.deadline)

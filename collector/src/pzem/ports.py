@@ -33,7 +33,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from pzem.adapters import Device, present_ports, usb_model, usb_socket
-from pzem.line import TRY_S, PortBusyError
+from pzem.line import TRY_S, PortBusyError, known_grabber
 from pzem.memory import Memory
 from pzem.meter import (
     MIN_TRY_S,
@@ -103,6 +103,7 @@ class _Port:
     reopen_at: float = 0.0
     reopen_interval_s: float = FIRST_PROBE_S
     trouble: str | None = None
+    robbery_said: bool = False
 
     @property
     def is_stuck(self) -> bool:
@@ -358,6 +359,10 @@ class Ports:
             self._note_trouble(port, str(job.failure) if job.failure is not None else None)
         if job.failure is not None and not isinstance(job.failure, PortBusyError):
             port.pending = set(self._places)  # what comes back may be another adapter
+        if job.robbed and not port.robbery_said:
+            port.robbery_said = True
+            what = "another program reads from it and takes values away; stop that"
+            log.warning("%s: %s%s", port.path, what, known_grabber())
         for name, took_s in job.took_s.items():
             self._places[name].took_s = took_s
         port.asked_at.update(dict.fromkeys(job.outcomes, now))
@@ -410,7 +415,10 @@ class Ports:
         job = jobs.get(home)
         if job is None:
             return Silent(PORT_FAILED)
-        outcome = job.outcomes.get(place.name) or Silent(_why_not_asked(job))
+        outcome = job.outcomes.get(place.name)
+        if outcome is None:
+            stuck = self._ports[home].is_stuck
+            return Silent(PORT_FAILED if stuck else _why_not_asked(job))
         anybody = any(map(heard, job.outcomes.values()))
         if outcome == Silent() and not anybody and not job.opened_anew:
             return Silent(NO_ANSWER_YET)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import fcntl
 import os
 import termios
@@ -74,8 +75,7 @@ def test_random_damage_never_passes_for_a_reading(
 
 
 def test_an_echo_alone_is_silence(simulator: Simulator, line: Line) -> None:
-    simulator.order("local-echo mainA")
-    simulator.meter("mainA").powered = False
+    simulator.order("echo-alone mainA")
     assert Meter(line, 4).read() == Silent()
 
 
@@ -175,3 +175,28 @@ def test_the_line_runs_at_9600_8n1(line: Line) -> None:
     assert cflag & termios.CSIZE == termios.CS8
     assert not cflag & (termios.PARENB | termios.CSTOPB)
     assert os.isatty(line.fileno())
+
+
+def test_bytes_that_are_gone_when_they_are_read_are_noticed(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stand-in for another reader, which a test cannot have win for certain."""
+    read = os.read
+
+    def robbed(descriptor: int, size: int) -> bytes:
+        taken = read(descriptor, size)
+        return b"" if descriptor == line.fileno() else taken
+
+    assert not line.is_robbed
+    monkeypatch.setattr(os, "read", robbed)
+    assert Meter(line, 4).read() == Silent()
+    assert line.is_robbed
+
+
+def test_what_comes_sooner_than_a_reply_can_come_is_none(simulator: Simulator, line: Line) -> None:
+    """The second copy of a reply arrives while the next question goes out."""
+    simulated = simulator.meter("mainA")
+    simulated.fail("doubled", count=1)
+    assert Meter(line, 4).read() == SHOWN
+    simulated.show(dataclasses.replace(SHOWN, watts=500.0))
+    assert Meter(line, 4).read() == dataclasses.replace(SHOWN, watts=500.0)

@@ -58,6 +58,7 @@ EFFECTS: dict[tuple[str | float, ...], Callable[[bytes, bytes], bool]] = {
     ("doubled",): lambda good, sent: sent == good + good,
     ("trailing-junk",): lambda good, sent: sent.startswith(good) and 1 <= len(sent) - 25 <= 8,
     ("local-echo",): lambda good, sent: sent == REQUEST + good,
+    ("echo-alone",): lambda _, sent: sent == REQUEST,
     ("junk",): lambda _, sent: 1 <= len(sent) <= 40 and find_reply(sent, REQUEST) is None,
     ("bit-flip",): lambda good, sent: is_a_bit_off(good, sent) and not has_good_crc(sent),
     ("bit-flips", 3): lambda good, sent: (

@@ -109,6 +109,11 @@ def _local_echo(exchange: Exchange) -> bytes:
     return exchange.request + exchange.reply
 
 
+def _echo_alone(exchange: Exchange) -> bytes:
+    """Hand the request back and nothing else: a meter without supply behind such an adapter."""
+    return exchange.request
+
+
 def _junk(exchange: Exchange) -> bytes:
     """Send up to 40 random bytes instead of the reply."""
     return exchange.rng.randbytes(exchange.rng.randint(1, 40))
@@ -266,6 +271,7 @@ FAULTS: Final = {
     "trailing-junk": Kind(_trailing_junk),
     "doubled": Kind(_doubled),
     "local-echo": Kind(_local_echo),
+    "echo-alone": Kind(_echo_alone),
     "junk": Kind(_junk),
     "bit-flip": Kind(_bit_flip),
     "bit-flips": Kind(_bit_flips, "BITS", _bits(MOST_BITS)),
