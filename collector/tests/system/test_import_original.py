@@ -13,6 +13,7 @@ import subprocess
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -518,6 +519,33 @@ def test_a_server_that_stays_away_ends_it_and_the_next_run_goes_on(
         report = json.loads(capsys.readouterr().out)
         assert report["rows"] == len(list(EVENTFUL.rows()))
         assert len(place.stored()) == sum(m["readings"] for m in report["meters"].values())
+
+
+def test_a_database_that_is_full_of_it_gets_time(
+    place: Place, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.make_levels()
+    place.store(EVENTFUL.lines())
+    told = Server.memory_mb
+    waits: list[float] = []
+    held = itertools.chain([310.0, 305.0, 299.0], itertools.repeat(301.0))
+
+    def memory_mb(server: Server) -> float | None:
+        own = told(server)
+        assert own is not None
+        assert 10 < own < 1000
+        return next(held)
+
+    monkeypatch.setattr(Server, "memory_mb", memory_mb)
+    monkeypatch.setattr("pzem.history.importer.LONGEST_LEAVE_S", 15.0)
+    monkeypatch.setattr("pzem.cli.importing.Importer", partial(Importer, sleep=waits.append))
+    assert place.run("--yes") == 0
+    said = capsys.readouterr().err
+    assert said.count("the database holds 310 MB in memory; waiting for room") == 1
+    rests = [wait for wait in waits if wait]
+    assert rests[:2] == [5.0, 5.0]
+    assert len(rests) % 3 == 2  # then three each time, and it goes on all the same
+    assert len(rests) > 5
 
 
 class TestRefusals:
