@@ -37,6 +37,9 @@ SETTINGS = {
     "INFLUXDB_DATA_COMPACT_THROUGHPUT_BURST": "8m",
     "INFLUXDB_DATA_MAX_CONCURRENT_COMPACTIONS": "1",
 }
+COLD = "INFLUXDB_DATA_CACHE_SNAPSHOT_WRITE_COLD_DURATION"
+SETTLE_S = 20.0
+"""An old history lies in files, not in the server's caches, as it does soon with `COLD`."""
 METER = '[[meters]]\nname = "{name}"\naddress = {address}\nsupply = "utility"\n'
 
 
@@ -46,7 +49,12 @@ def main() -> None:
     raw = sys.argv[2] if len(sys.argv) > 2 else "104w"
     os.environ |= SETTINGS
     with Influxd() as server, tempfile.TemporaryDirectory() as folder:
+        os.environ[COLD] = "2s"
+        server.stop()
+        server.start()
         prepare(server, days, raw)
+        time.sleep(SETTLE_S)
+        del os.environ[COLD]
         server.stop()
         server.start()  # without what preparing has left in memory
         config = Path(folder, "pzem.toml")
@@ -56,6 +64,7 @@ def main() -> None:
         config.write_text(CONFIG.format(folder=folder, url=server.url) + "".join(meters))
         assert server._process is not None
         watch = Watch(server._process.pid)
+        print(f"InfluxDB before: {watch.now_mb():.0f} MB of RssAnon")
         start_s = time.monotonic()
         options = ["--config", str(config), "--from-database", "original", "--yes", "--json"]
         line = [sys.executable, "-m", "pzem.cli", "import-original", *options]
@@ -96,16 +105,21 @@ class Watch:
     def __init__(self, pid: int, what: str = "RssAnon") -> None:
         self._what = what
         self._status = Path("/proc", str(pid), "status")
-        self._peak_kb = 0
+        self._peak_mb = 0.0
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._look)
         self._thread.start()
+
+    def now_mb(self) -> float:
+        """Return what it is now, in MB."""
+        found = re.search(rf"{self._what}:\s*(\d+) kB", self._text())
+        return int(found[1]) / 1000 if found else 0.0
 
     def stop(self) -> float:
         """Return the most that was seen, in MB."""
         self._stopping.set()
         self._thread.join()
-        return self._peak_kb / 1000
+        return self._peak_mb
 
     def _text(self) -> str:
         try:
@@ -115,8 +129,7 @@ class Watch:
 
     def _look(self) -> None:
         while self._status.exists() and not self._stopping.wait(0.5):
-            found = re.search(rf"{self._what}:\s*(\d+) kB", self._text())
-            self._peak_kb = max(self._peak_kb, int(found[1]) if found else 0)
+            self._peak_mb = max(self._peak_mb, self.now_mb())
 
 
 if __name__ == "__main__":

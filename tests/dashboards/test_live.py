@@ -9,11 +9,12 @@ from typing import Any, Final
 import pytest
 from tests.dashboards.conftest import TEMPLATES, Dashboard, Database, Panel, meters, render, targets
 
-from pzem.house import HouseState
+from pzem.house import LegsState, Meaning, Sample, SupplyState
 from pzem.meter import Outcome, Silent
+from pzem.moment import Moment
 from pzem.points import Cycle, lines
 from pzem.registers import Reading
-from pzem.schedule import Slot
+from pzem.spool import Block
 
 LIVE: Final = next(path for path in TEMPLATES if path.name == "live.json.j2")
 DAY_S: Final = 86400
@@ -23,16 +24,21 @@ MIDNIGHT_S: Final = 1_800_000_000
 READING: Final = Reading(230.4, 5.12, 1100.5, 12345.0, 50.1, 0.93, alarm=False)
 
 
-def cycle(unix_s: int, outcomes: Mapping[str, Outcome], house: HouseState | None = None) -> Cycle:
+def cycle(unix_s: int, outcomes: Mapping[str, Outcome], house: SupplyState | None = None) -> Cycle:
+    supply = house or SupplyState(2201.0, 2400.0, utility_on=True, generator_on=False)
     return Cycle(
-        slot=Slot(unix_s, 0.0, 3.0),
-        outcomes=outcomes,
-        house=house or HouseState(2201.0, 2400.0, utility_on=True, generator_on=False),
+        sample=Sample(Moment(unix_s, 0.0, "b00t"), outcomes),
+        meaning=Meaning(supply, LegsState(), None, ()),
+        energies={},
         lateness_s=0.0,
         cycle_s=0.1,
         waiting_cycles=0,
         cpu_celsius=51.5,
     )
+
+
+def stamped(cycle: Cycle) -> list[str]:
+    return list(Block(cycle.sample.moment, lines(cycle)).stamped())
 
 
 def source_of(dashboard: Dashboard, panel: Panel) -> Panel:
@@ -63,7 +69,7 @@ def shown(dashboard: Dashboard, title: str, database: Database, now_s: int) -> d
 def test_it_shows_what_the_meters_displayed(database: Database) -> None:
     now_s = int(time.time())
     named = meters(5)
-    database.write(*lines(cycle(now_s - 4, {meter["name"]: READING for meter in named})))
+    database.write(*stamped(cycle(now_s - 4, {meter["name"]: READING for meter in named})))
     live = render(LIVE, grafana_meters=named)
     for label in (meter["label"] for meter in named):
         assert shown(live, label, database, now_s) == {"watts": 1100.5}
@@ -86,7 +92,7 @@ def test_what_is_old_is_not_shown(
 ) -> None:
     now_s = int(time.time())
     live = render(LIVE, grafana_datasource_interval_s=interval_s)
-    database.write(*lines(cycle(now_s - age_s, {"zz1": READING})))
+    database.write(*stamped(cycle(now_s - age_s, {"zz1": READING})))
     panels = ("Side 1", "Side 1: details", "Side 1: meter", "House now", "Supply in use")
     for title in (*panels, "CPU temperature"):
         assert bool(shown(live, title, database, now_s)) is is_shown, title
@@ -94,7 +100,7 @@ def test_what_is_old_is_not_shown(
 
 def test_a_silent_meter_has_a_state_and_no_numbers(database: Database) -> None:
     now_s = int(time.time())
-    database.write(*lines(cycle(now_s - 4, {"zz1": READING, "zz2": Silent("no_answer")})))
+    database.write(*stamped(cycle(now_s - 4, {"zz1": READING, "zz2": Silent("no_answer")})))
     live = render(LIVE)
     assert shown(live, 'Side "2": meter', database, now_s) == {"state": 1}
     assert shown(live, 'Side "2"', database, now_s) == {}
@@ -123,8 +129,8 @@ def test_the_supply_is_named_as_far_as_it_is_known(
     word_without_generator: str | None,
 ) -> None:
     now_s = int(time.time())
-    state = HouseState(1.0, 1.0, utility_on=utility_on, generator_on=generator_on)
-    database.write(*lines(cycle(now_s - 4, {"zz1": READING}, state)))
+    state = SupplyState(1.0, 1.0, utility_on=utility_on, generator_on=generator_on)
+    database.write(*stamped(cycle(now_s - 4, {"zz1": READING}, state)))
     for count, expected in ((3, word), (1, word_without_generator)):
         if expected is None:
             continue
@@ -182,7 +188,7 @@ def test_the_energy_of_today_begins_at_midnight() -> None:
 def test_the_trend_has_one_curve_a_meter_and_leaves_gaps(database: Database) -> None:
     now_s = MIDNIGHT_S
     for age_s in (60, 50, 20, 10):
-        database.write(*lines(cycle(now_s - age_s, {"zz1": READING, "zz2": READING})))
+        database.write(*stamped(cycle(now_s - age_s, {"zz1": READING, "zz2": READING})))
     live = render(LIVE)
     trend = next(panel for panel in live["panels"] if panel["type"] == "timeseries")
     curves = {}

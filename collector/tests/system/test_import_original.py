@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import fcntl
 import io
 import itertools
@@ -12,11 +13,13 @@ import subprocess
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pzem import config as configuration
 from pzem.cli import main
 from pzem.config import InfluxSettings
 from pzem.history.database import Server
@@ -208,6 +211,41 @@ def test_what_the_raw_level_no_longer_holds_goes_to_the_coarser_ones(
     assert len(of(place.stored(policy="d1"), "mainA")) in (2, 3)  # the machine's own time zone
     assert len(place.stored("host", "m1")) == len(place.stored(policy="m1")) / 2
     assert place.stored("host", "h1") == []
+
+
+def test_the_raw_level_gets_what_it_can_hold_and_the_coarser_ones_everything(
+    place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place.make_levels(raw="4d")
+    history = OriginalHistory(NOW_S - 4 * DAY_S, 1.5 * DAY_S)
+    place.store(history.lines())
+    before_s = int(time.time())
+    assert place.run("--yes") == 0
+    after_s = int(time.time()) + 1
+    assert "raw does not reach back all the way" in capsys.readouterr().err
+    times = [time_ns for time_ns, _ in history.rows()]
+    stored = [row["time"] for row in of(place.stored(), "mainA")]
+    assert stored == [time_ns for time_ns in times if time_ns >= stored[0]]
+    missing = [time_ns for time_ns in times if time_ns < stored[0]]
+    assert missing[-1] < (after_s - 3 * DAY_S) * NS
+    assert stored[0] >= (before_s - 3 * DAY_S) * NS
+    minutes = [row["time"] // NS for row in of(place.stored(policy="m1"), "mainA")]
+    assert minutes == sorted({time_ns // NS // 60 * 60 for time_ns in times})
+
+
+def test_points_that_the_database_never_takes_are_counted(
+    place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place.make_levels()
+    history = OriginalHistory(RECENT_S, 3 * HOUR_S)
+    place.store(history.lines())
+    place.store([f'host cpu_celsius="warm" {RECENT_S * NS}'], place.new, "raw")
+    assert place.run("--yes") == 0
+    printed = capsys.readouterr()
+    posts = len(list(history.rows()))
+    assert f"refused by the database: {posts}" in printed.out
+    assert printed.err.count("the database refuses points for good: partial write") == 1
+    assert len(place.stored()) == 2 * posts
 
 
 def test_what_cannot_be_true_is_left_out_and_counted(
@@ -483,7 +521,45 @@ def test_a_server_that_stays_away_ends_it_and_the_next_run_goes_on(
         assert len(place.stored()) == sum(m["readings"] for m in report["meters"].values())
 
 
+def test_a_database_that_is_full_of_it_gets_time(
+    place: Place, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.make_levels()
+    place.store(EVENTFUL.lines())
+    told = Server.memory_mb
+    waits: list[float] = []
+    held = itertools.chain([310.0, 305.0, 299.0], itertools.repeat(301.0))
+
+    def memory_mb(server: Server) -> float | None:
+        own = told(server)
+        assert own is not None
+        assert 10 < own < 1000
+        return next(held)
+
+    monkeypatch.setattr(Server, "memory_mb", memory_mb)
+    monkeypatch.setattr("pzem.history.importer.LONGEST_LEAVE_S", 15.0)
+    monkeypatch.setattr("pzem.cli.importing.Importer", partial(Importer, sleep=waits.append))
+    assert place.run("--yes") == 0
+    said = capsys.readouterr().err
+    assert said.count("the database holds 310 MB in memory; waiting for room") == 1
+    rests = [wait for wait in waits if wait]
+    assert rests[:2] == [5.0, 5.0]
+    assert len(rests) % 3 == 2  # then three each time, and it goes on all the same
+    assert len(rests) > 5
+
+
 class TestRefusals:
+    def test_no_such_time_zone(
+        self, place: Place, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        genuine = configuration.load
+        house = configuration.HouseSettings(timezone="Mars/Olympus")
+        monkeypatch.setattr(
+            configuration, "load", lambda path: dataclasses.replace(genuine(path), house=house)
+        )
+        assert place.run() == 2
+        assert "no time zone is called Mars/Olympus" in capsys.readouterr().err
+
     def test_no_such_database(self, place: Place, capsys: pytest.CaptureFixture[str]) -> None:
         assert place.run("--from-database", "nowhere") == 1
         assert "database not found: nowhere" in capsys.readouterr().err

@@ -140,6 +140,23 @@ def test_a_request_that_is_too_large_is_halved(answers: Answers, server: Server)
         server.write("x", "raw", ["one"])
 
 
+@pytest.mark.parametrize(
+    ("status", "body", "mb"),
+    [
+        (200, b'{"memstats":{"Sys":412000000,"HeapReleased":12000000}}', 400.0),
+        (200, b"{}", None),
+        (200, b"not here", None),
+        (401, b'{"error":"log in"}', None),
+        (503, b"", None),
+    ],
+)
+def test_the_memory_of_the_server(
+    answers: Answers, server: Server, status: int, body: bytes, mb: float | None
+) -> None:
+    answers.status, answers.body = status, body
+    assert server.memory_mb() == mb
+
+
 def test_a_write_that_cannot_be(answers: Answers, server: Server) -> None:
     answers.status, answers.body = 404, b'{"error":"database not found: \\"x\\""}'
     with pytest.raises(ImportFailedError, match="database not found"):

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from pzem.moment import Moment
-from pzem.spool import Block, Delivery, Erasure, Placement, Spool, grid
+from pzem.moment import Moment, slot_at
+from pzem.spool import Block, Delivery, Erasure, Placement, Spool
 from pzem.spool import spool as module
 from pzem.spool.file import SpoolFile
 from pzem.spool.parcel import measurement, unpack
@@ -832,5 +832,5 @@ def test_a_line_names_its_measurement(line: str, name: str) -> None:
     assert measurement(line) == name
 
 
-def test_the_grid_takes_the_nearest_slot() -> None:
-    assert [grid(s, 5) for s in (0.0, 2.4, 2.5, 7.49, -2.4)] == [0, 0, 5, 5, 0]
+def test_a_slot_may_begin_a_little_early() -> None:
+    assert [slot_at(s, 5) for s in (0.0, 4.4, 4.6, 9.4, -0.4, -0.6)] == [0, 0, 5, 5, 0, -5]

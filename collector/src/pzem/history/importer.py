@@ -32,6 +32,12 @@ PAUSE_SHARE: Final = 0.5
 """After each part the import rests for this share of the time that the part took, so that
 the collector and the screens are served, and the server gets to tidying up."""
 LONGEST_PAUSE_S: Final = 5.0
+MOST_MB: Final = 300.0
+"""With more in its memory, the database is left alone until it has put some of it into
+files: a Pi has 1 GB in all. What is written to a shard stays in memory for ten minutes."""
+LEAVE_ALONE_S: Final = 5.0
+LONGEST_LEAVE_S: Final = 720.0
+"""After that it is not the import that fills the memory."""
 NOTE_EVERY_S: Final = 30.0
 """How often the file that tells where the import stands is written to the card."""
 
@@ -182,6 +188,7 @@ class Importer:
         kept = file.load() or {}
         self._kept = kept if kept.get("identity") == self._identity else {}
         self._noted_s = 0.0
+        self._said_full = False
         self._snapshot: dict[str, Any] | None = None
 
     # --- the first pass
@@ -282,6 +289,7 @@ class Importer:
             readings, cpu = self._take(passage, part, UNITS_WH[plan.unit], plan.live_start_ns)
             lines = self._lines(passage, plan, readings, cpu, raw_from_ns)
             self._send(passage, lines)
+            self._leave_room()
 
         self._pass("writing", passage, end_ns, write, note)
         self._send(passage, self._lines(passage, plan, self._end(passage), [], raw_from_ns))
@@ -356,6 +364,19 @@ class Importer:
                 passage.refused += refused
                 if counted:
                     passage.written[policy] += len(some) - refused
+
+    def _leave_room(self) -> None:
+        """Wait while the database has too much in its memory."""
+        waited_s = 0.0
+        while waited_s < LONGEST_LEAVE_S:
+            held_mb = self._target.server.memory_mb()
+            if held_mb is None or held_mb <= MOST_MB:
+                return
+            if not waited_s and not self._said_full:
+                self._said_full = True
+                self._say(f"the database holds {held_mb:.0f} MB in memory; waiting for room")
+            self._sleep(LEAVE_ALONE_S)
+            waited_s += LEAVE_ALONE_S
 
     # --- both passes
 
