@@ -22,6 +22,8 @@ STORED_SLOTS: Final = 60
 TRIES_OF_ONE: Final = 5
 """A block that the server fails on so often, while it stores others, lets others go first."""
 
+_ONE_OF_MANY: Final = -1
+
 log = logging.getLogger(__name__)
 
 
@@ -42,6 +44,8 @@ class Writer(threading.Thread):
         self._limit = BLOCKS_A_REQUEST
         """What the server was found to take at once."""
         self._failed_on: int | None = None
+        """Number of the block that the server may have failed on; while that is looked for,
+        what passes live does not make requests larger."""
         self._failures = 0
         self._stored_since = False
         self._special_from = 0.0
@@ -121,6 +125,7 @@ class Writer(threading.Thread):
             if not self._sift(lines):
                 self._say_down()
                 return False
+            self._limit = BLOCKS_A_REQUEST  # it was this one block that was too large
         elif verdict in (Verdict.PARTLY, Verdict.UNREADABLE):
             self._say_refused(self._influx.why)
         else:
@@ -131,6 +136,8 @@ class Writer(threading.Thread):
             self.stored.extend(parcel.stamp_s for parcel in delivery.parcels)
             self._stored_since = True
         if not delivery.live:
+            self._failed_on = None
+        if self._failed_on is None:
             self._most = min(2 * self._most, self._limit)
         self._say_up()
         return True
@@ -161,7 +168,8 @@ class Writer(threading.Thread):
     def _note_failure(self, delivery: Delivery) -> None:
         """Find out whether the server fails on this block alone, and then let others go first."""
         if len(delivery.parcels) > 1:
-            self._most = max(len(delivery.parcels) // 2, 1)
+            self._most = len(delivery.parcels) // 2
+            self._failed_on = _ONE_OF_MANY
             return
         seq = delivery.parcels[0].seq
         if seq != self._failed_on:
@@ -205,6 +213,7 @@ class Writer(threading.Thread):
         if self._spool.next(1, special=False) is not None:
             return
         self._said = ""
+        self._failed_on = None
         self._most = self._limit = BLOCKS_A_REQUEST
         if self._down_since is not None:
             down_s = time.monotonic() - self._down_since
