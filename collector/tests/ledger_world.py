@@ -63,6 +63,8 @@ class World:
         self.dark_panels: set[str] = set()
         self.register_wh = 5000.0
         self.ledger: Ledger | None = None
+        self.lines: list[str] = []
+        """All that was handed over, as it was."""
         self.rows: dict[tuple[str, str | None, int], Row] = {}
         self.boots = 0
         self.boot_s = T0 - 86_400
@@ -133,6 +135,7 @@ class World:
         """Store the points as the database does: fields of one point are joined."""
         assert self.ledger is not None
         for line in self.ledger.events():
+            self.lines.append(line)
             key, fields = parsed(line)
             self.rows.setdefault(key, {}).update(fields)
 

@@ -414,6 +414,24 @@ class TestFlickers:
         (outage,) = own.of("outage")
         assert (outage["began_at"], outage["seconds"]) == (failed_s + 5, 15)
 
+    @pytest.mark.parametrize("interval_s", [1, 5, 15, 60])
+    def test_it_is_the_same_at_any_interval(self, tmp_path: Path, interval_s: int) -> None:
+        world = at_rest(World(tmp_path, OWN, interval_s))
+        failed_s = world.now_s
+        utility_fails(world)
+        world.run(120)
+        to_generator(world)
+        world.run(HOUR)
+        utility_returns(world)
+        to_utility(world)
+        world.generator = None
+        world.run(300)
+        (outage,) = world.of("outage")
+        assert outage["began_at"] == failed_s + interval_s
+        assert outage["seconds"] == HOUR + 120
+        assert outage["running_s"] == pytest.approx(HOUR, abs=2 * max(interval_s, 10))
+        assert outage["estimated"] == "nothing"
+
     def test_a_short_return_does_not_end_it(self, own: World) -> None:
         utility_fails(own)
         own.run(300)

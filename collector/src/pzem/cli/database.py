@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import http.client
 import json
 import urllib.error
 import urllib.parse
@@ -42,7 +43,7 @@ def rows(settings: InfluxSettings, text: str) -> list[dict[str, Any]]:
         raise DatabaseError(f"no answer within {TIMEOUT_S:.0f} s") from error
     except OSError as error:
         raise DatabaseError("no connection") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (http.client.HTTPException, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DatabaseError("what answers is not InfluxDB") from error
 
 
