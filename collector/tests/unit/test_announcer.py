@@ -6,7 +6,17 @@ from collections.abc import Callable
 import pytest
 
 from pzem.announcer import Announcer
-from pzem.meter import NO_PORT, Faulty, Outcome, Silent
+from pzem.meter import (
+    NO_ANSWER_YET,
+    NO_PORT,
+    NOT_ASKED,
+    NOT_FOUND,
+    PORT_BUSY,
+    PORT_FAILED,
+    Faulty,
+    Outcome,
+    Silent,
+)
 from pzem.registers import Reading
 
 OK = Reading(120.0, 1.0, 120.0, 0.0, 60.0, 1.0, alarm=False)
@@ -68,3 +78,26 @@ def test_a_meter_that_is_never_well_is_said_whatever_ails_it(said: Said) -> None
 def test_what_ails_a_faulty_meter_may_change_without_news(said: Said) -> None:
     tell(*([Faulty("bad_crc")] * 3 + [Faulty("short_reply")] * 3) * 50)
     assert len(said()) == 1
+
+
+def test_a_silence_that_is_not_certain_yet_is_the_same_silence(said: Said) -> None:
+    tell(OK, *([Silent(NO_ANSWER_YET)] * 4 + [Silent()] * 4) * 10)
+    assert said() == ["gen is silent (no answer)"]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "line"),
+    [
+        (Silent(NOT_FOUND), "gen is silent (not heard on any port so far; it is looked for)"),
+        (Silent(PORT_BUSY), "gen is silent (another program holds its port)"),
+        (Silent(PORT_FAILED), "gen is silent (its port does not work)"),
+        (Silent(NOT_ASKED), "gen is silent (not asked)"),
+        (
+            Faulty("bad_crc"),
+            "gen is faulty (bad_crc; if that stays, look whether two meters have its address)",
+        ),
+    ],
+)
+def test_people_are_told_in_their_words(said: Said, outcome: Outcome, line: str) -> None:
+    tell(OK, *[outcome] * 10)
+    assert said() == [line]
