@@ -103,6 +103,8 @@ class _Command:
         if plan is None:
             plan = self._plan(importer, source)
             self._explain(plan, target)
+            if self._args.backup is not None:
+                complain(f"{backup.DATABASE} stays until all of it is written")
             if self._args.dry_run:
                 self._print(Report(plan, Passage.of(plan.counted, self._zone), {}, complete=False))
                 return 0
