@@ -14,16 +14,17 @@ from pzem.config import METER_TIME_S, Config
 from pzem.errors import PzemError
 from pzem.host import Thermometer
 from pzem.house import House
-from pzem.influx import TIMEOUT_S, Influx, Writer
+from pzem.influx import REQUEST_S, Influx, Writer
 from pzem.memory import Memory
+from pzem.moment import Moment, boot_id
 from pzem.points import Cycle
 from pzem.ports import Ports
 from pzem.schedule import Slot, slots
 from pzem.settling import Settling
-from pzem.spool import MemorySpool
+from pzem.spool import Block, Spool
 from pzem.systemd import notify
 
-FLUSH_S: Final = TIMEOUT_S + 2.0
+FLUSH_S: Final = REQUEST_S + 2.0
 """How long the end may take: a write under way may still succeed. systemd waits 20 s."""
 
 log = logging.getLogger(__name__)
@@ -39,8 +40,9 @@ def run(config: Config, stop: threading.Event) -> None:
     Raises `ConfigError` if the password cannot be read, `CollectorError` if a part
     of the collector has failed for good.
     """
-    spool = MemorySpool()
-    writer = Writer(spool, Influx(config.influxdb))
+    influx = Influx(config.influxdb)
+    spool = Spool(config.state_dir, boot_id(), config.spool.max_mb * 1_000_000)
+    writer = Writer(spool, influx)
     writer.start()
     try:
         memory = Memory(_memory_file(config.state_dir))
@@ -52,8 +54,7 @@ def run(config: Config, stop: threading.Event) -> None:
     finally:
         notify("STOPPING=1")
         writer.stop(FLUSH_S)
-        if len(spool):
-            log.error("%d cycles could not be written before the end and are lost", len(spool))
+        spool.close()
 
 
 class Collector:
@@ -63,7 +64,7 @@ class Collector:
         self,
         config: Config,
         ports: Ports,
-        spool: MemorySpool,
+        spool: Spool,
         writer: Writer,
         clock: Clock,
     ) -> None:
@@ -90,7 +91,7 @@ class Collector:
             trusted = self._is_clock_trusted()
             cycle = self._read(slot)
             if trusted:
-                self._spool.put(points.lines(cycle))
+                self._spool.put(_block(cycle))
             self._announcer.note(cycle.outcomes)
             self._warn_of_busy_ports()
             if not self._writer.is_alive():
@@ -111,7 +112,7 @@ class Collector:
             house=self._house.derive(outcomes),
             lateness_s=start_s - slot.monotonic_s,
             cycle_s=end_s - start_s,
-            waiting_cycles=len(self._spool),
+            waiting_cycles=self._spool.depth().blocks,
             cpu_celsius=self._thermometer.celsius(),
         )
 
@@ -145,6 +146,11 @@ class Collector:
                     needed_s,
                     self._config.interval_s,
                 )
+
+
+def _block(cycle: Cycle) -> Block:
+    moment = Moment(cycle.slot.unix_s, cycle.slot.monotonic_s, boot_id())
+    return Block(moment, (), dated=tuple(points.lines(cycle)))
 
 
 def _memory_file(state_dir: Path) -> Path:

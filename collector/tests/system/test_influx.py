@@ -11,7 +11,8 @@ import pytest
 
 from pzem.config import ConfigError, InfluxSettings
 from pzem.influx import Influx, Verdict, Writer
-from pzem.spool import MemorySpool
+from pzem.moment import Moment
+from pzem.spool import Block, Spool
 from pzem.testing.influxd import Influxd, free_port
 from support import eventually
 
@@ -22,9 +23,16 @@ def cycle(number: int) -> list[str]:
     return [f"meter,meter=mainA watts={number}.0 {NOW + 5 * number}"]
 
 
+def block(number: int, *more: str) -> Block:
+    line = f"meter,meter=mainA watts={number}.0"
+    return Block(Moment(NOW + 5 * number, 1000.0 + 5 * number, "boot"), (line,), more)
+
+
 @pytest.fixture
-def spool() -> MemorySpool:
-    return MemorySpool()
+def spool(tmp_path: Path) -> Iterator[Spool]:
+    spool = Spool(tmp_path, "boot", 10_000_000)
+    yield spool
+    spool.close()
 
 
 @pytest.fixture
@@ -35,7 +43,7 @@ def writers() -> Iterator[list[Writer]]:
         writer.stop(timeout_s=5)
 
 
-def start(writers: list[Writer], spool: MemorySpool, settings: InfluxSettings) -> Writer:
+def start(writers: list[Writer], spool: Spool, settings: InfluxSettings) -> Writer:
     writer = Writer(spool, Influx(settings))
     writers.append(writer)
     writer.start()
@@ -47,11 +55,11 @@ def watts(server: Influxd, database: str) -> list[float]:
 
 
 def test_cycles_are_stored_at_their_slots(
-    influxd: Influxd, database: str, spool: MemorySpool, writers: list[Writer]
+    influxd: Influxd, database: str, spool: Spool, writers: list[Writer]
 ) -> None:
     writer = start(writers, spool, InfluxSettings(influxd.url, database))
     for number in range(3):
-        spool.put(cycle(number))
+        spool.put(block(number))
     writer.stop(timeout_s=10)
     rows = influxd.query("SELECT watts FROM meter", database)
     assert [(row["time"], row["watts"]) for row in rows] == [
@@ -68,12 +76,12 @@ def test_fields_are_floats(influxd: Influxd, database: str) -> None:
 
 
 def test_a_missing_database_is_waited_for(
-    influxd: Influxd, spool: MemorySpool, writers: list[Writer], caplog: pytest.LogCaptureFixture
+    influxd: Influxd, spool: Spool, writers: list[Writer], caplog: pytest.LogCaptureFixture
 ) -> None:
     name = "comes_later"
     with caplog.at_level(logging.INFO):
         start(writers, spool, InfluxSettings(influxd.url, name))
-        spool.put(cycle(0))
+        spool.put(block(0))
         eventually(lambda: caplog.records, "a word about the missing database")
         influxd.query(f"CREATE DATABASE {name}")
         eventually(lambda: watts(influxd, name) == [0], "the cycle is stored")
@@ -83,16 +91,16 @@ def test_a_missing_database_is_waited_for(
 
 
 def test_an_absent_server_loses_nothing(
-    spool: MemorySpool, writers: list[Writer], caplog: pytest.LogCaptureFixture
+    spool: Spool, writers: list[Writer], caplog: pytest.LogCaptureFixture
 ) -> None:
     with Influxd() as server, caplog.at_level(logging.INFO):
         server.query("CREATE DATABASE housePower")
         start(writers, spool, InfluxSettings(server.url))
-        spool.put(cycle(0))
+        spool.put(block(0))
         eventually(lambda: watts(server, "housePower") == [0], "the first cycle is stored")
         server.stop()
         for number in range(1, 4):
-            spool.put(cycle(number))
+            spool.put(block(number))
         eventually(lambda: "no connection" in caplog.text, "a word about the absence")
         server.start()
         eventually(lambda: watts(server, "housePower") == [0, 1, 2, 3], "all cycles are stored")
@@ -102,22 +110,22 @@ def test_an_absent_server_loses_nothing(
 def test_lines_that_are_refused_are_dropped_and_the_good_ones_kept(
     influxd: Influxd,
     database: str,
-    spool: MemorySpool,
+    spool: Spool,
     writers: list[Writer],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     influxd.query(f"CREATE RETENTION POLICY raw ON {database} DURATION 1d REPLICATION 1 DEFAULT")
     writer = start(writers, spool, InfluxSettings(influxd.url, database))
-    spool.put([*cycle(0), "meter,meter=mainA watts=1.0 5"])
-    spool.put([*cycle(1), 'meter,meter=mainA watts="text" 1'])
-    spool.put(cycle(2))
+    spool.put(block(0, "meter,meter=mainA watts=1.0 5"))
+    spool.put(block(1, 'meter,meter=mainA watts="text" 1'))
+    spool.put(block(2))
     writer.stop(timeout_s=10)
     assert watts(influxd, database) == [0, 1, 2]
     assert "refused points for good" in caplog.text
 
 
 def test_a_backlog_that_is_too_large_is_cut(
-    influxd: Influxd, database: str, spool: MemorySpool, writers: list[Writer]
+    influxd: Influxd, database: str, spool: Spool, writers: list[Writer]
 ) -> None:
     influx = Influx(InfluxSettings(influxd.url, database))
     writer = Writer(spool, influx)
@@ -130,7 +138,7 @@ def test_a_backlog_that_is_too_large_is_cut(
 
     influx.write = limited  # type: ignore[method-assign, assignment]
     for number in range(20):
-        spool.put(cycle(number))
+        spool.put(block(number))
     writers.append(writer)
     writer.start()
     writer.stop(timeout_s=10)
@@ -161,14 +169,14 @@ class TestAuthentication:
         self,
         locked: Influxd,
         tmp_path: Path,
-        spool: MemorySpool,
+        spool: Spool,
         writers: list[Writer],
         caplog: pytest.LogCaptureFixture,
     ) -> None:
         secret = tmp_path / "password"
         secret.write_text("wrong\n")
         start(writers, spool, InfluxSettings(locked.url, password_file=secret))
-        spool.put(cycle(0))
+        spool.put(block(0))
         eventually(lambda: "authorization failed" in caplog.text, "a word about the password")
         assert "wrong" not in caplog.text
         secret.write_text("right\n")
@@ -186,14 +194,12 @@ def test_a_password_file_that_vanishes_is_told(tmp_path: Path, influxd: Influxd)
         Influx(InfluxSettings(influxd.url, password_file=secret))
 
 
-def test_an_end_without_a_database_keeps_what_it_has(
-    spool: MemorySpool, writers: list[Writer]
-) -> None:
+def test_an_end_without_a_database_keeps_what_it_has(spool: Spool, writers: list[Writer]) -> None:
     writer = start(writers, spool, InfluxSettings(f"http://127.0.0.1:{free_port()}"))
-    spool.put(cycle(0))
+    spool.put(block(0))
     writer.stop(timeout_s=10)
     assert not writer.is_alive()
-    assert len(spool) == 1
+    assert spool.depth().blocks == 1
 
 
 def test_the_environment_does_not_come_between(

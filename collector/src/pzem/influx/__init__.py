@@ -1,0 +1,6 @@
+"""Delivery to InfluxDB 1.x, and questions to it."""
+
+from pzem.influx.client import REQUEST_S, Influx, InfluxError, Verdict
+from pzem.influx.writer import Writer
+
+__all__ = ["REQUEST_S", "Influx", "InfluxError", "Verdict", "Writer"]

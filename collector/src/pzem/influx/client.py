@@ -1,0 +1,226 @@
+"""The database as a place to put lines, and to ask.
+
+What may succeed later is to be tried again: no connection, no answer in time, a server
+error, a missing database (404), a wrong password (401, 403), and whatever answers
+without being InfluxDB. What never will is refused: a request that InfluxDB finds wrong
+(400). It may have stored the rest; lines sent twice overwrite themselves.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+import urllib.parse
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import Any, Final
+
+import requests
+import urllib3
+from influxdb import InfluxDBClient
+from influxdb.exceptions import InfluxDBClientError, InfluxDBServerError
+
+from pzem.config import ConfigError, InfluxSettings
+from pzem.errors import PzemError
+from pzem.influx.bounded import BoundedAdapter
+
+REQUEST_S: Final = 10.0
+"""How long a request may take. An SD card that is busy with a compaction can keep a write
+waiting for seconds."""
+CONNECT_S: Final = 3.0
+VERSION_HEADER: Final = "X-Influxdb-Version"
+
+
+class InfluxError(PzemError):
+    """The database did not answer a question; it may do so later."""
+
+
+class Verdict(Enum):
+    """What became of a request."""
+
+    STORED = "stored"
+    PARTLY = "stored but for what the server has named"
+    UNREADABLE = "none of it can be read"
+    REFUSED = "refused for a reason that lies in a part of it"
+    TOO_LARGE = "too large"
+    FAILED = "the server has failed; perhaps on this request"
+    LATER = "to be tried again"
+
+
+class Influx:
+    """One connection to the database. Safe to use from one thread."""
+
+    def __init__(self, settings: InfluxSettings, request_s: float = REQUEST_S) -> None:
+        """Read the password; raises `ConfigError` if it cannot be read."""
+        self._settings = settings
+        self._request_s = request_s
+        self._is_influx = False
+        self._client = self._connect()
+        self.why = ""
+        """Why the last request was not stored, in one line for people."""
+
+    def write(self, lines: Sequence[str]) -> Verdict:
+        """Send `lines` in one request."""
+        body = ("\n".join(lines) + "\n").encode(errors="replace")
+        params = {"db": self._settings.database, "precision": "s"}
+        response, verdict = self._request("write", params, body)
+        if response is not None and response.status_code != 204:
+            self.why = f"what answers is not InfluxDB (HTTP {response.status_code})"
+            return Verdict.LATER
+        return verdict
+
+    def query(self, text: str, params: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        """Run InfluxQL and return its rows; tags and fields alike are keys, `time` in s.
+
+        `params` are values for the `$name` in its WHERE clause. Raises `InfluxError`.
+        """
+        fields = {
+            "q": text,
+            "db": self._settings.database,
+            "epoch": "s",
+            "params": json.dumps(dict(params or {})),
+        }
+        response, _ = self._request("query", fields, None)
+        if response is None:
+            raise InfluxError(self.why)
+        try:
+            return _rows(response.json())
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            self.why = "what answers is not InfluxDB"
+            raise InfluxError(self.why) from error
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+    def _request(
+        self, path: str, params: Mapping[str, str], body: bytes | None
+    ) -> tuple[requests.Response | None, Verdict]:
+        """Send one request; return the answer if it is InfluxDB's and good, and the verdict."""
+        self._is_influx = False
+        started_s = time.monotonic()
+        try:
+            response = self._client.request(
+                path,
+                "POST",
+                params=dict(params),
+                data=body,
+                expected_response_code=204 if path == "write" else 200,
+                headers={"Content-Type": "application/octet-stream", "Accept": "application/json"},
+            )
+        except InfluxDBClientError as error:
+            return None, self._client_error(error)
+        except InfluxDBServerError as error:
+            self.why = f"server error: {_words(error.args[0] if error.args else '')}"
+            return None, Verdict.FAILED if self._is_influx else Verdict.LATER
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            is_late = time.monotonic() - started_s >= self._request_s
+            self.why = self._late() if is_late else self._network_error(error)
+            return None, Verdict.FAILED if self.why == self._late() else Verdict.LATER
+        if not self._is_influx:
+            self.why = f"what answers is not InfluxDB (HTTP {response.status_code})"
+            return None, Verdict.LATER
+        return response, Verdict.STORED
+
+    def _client_error(self, error: InfluxDBClientError) -> Verdict:
+        self.why = _words(error.content)
+        if error.code in (401, 403):
+            login = (
+                f"user {self._settings.username}" if self._settings.password_file else "no log-in"
+            )
+            self.why = f"{self.why} ({login})"
+            self._log_in_anew()
+            return Verdict.LATER
+        if not self._is_influx:
+            self.why = f"what answers is not InfluxDB (HTTP {error.code})"
+            return Verdict.LATER
+        if error.code == 413:
+            return Verdict.TOO_LARGE
+        if error.code != 400:
+            return Verdict.LATER
+        if self.why.startswith("partial write"):
+            return Verdict.PARTLY
+        return Verdict.UNREADABLE if self.why.startswith("unable to parse") else Verdict.REFUSED
+
+    def _network_error(self, error: Exception) -> str:
+        if isinstance(error, requests.ConnectTimeout):
+            return "no connection"
+        reason = error.args[0] if error.args else None
+        if isinstance(error, requests.Timeout) or isinstance(
+            reason, (TimeoutError, urllib3.exceptions.ReadTimeoutError)
+        ):
+            return self._late()
+        if isinstance(error, requests.exceptions.SSLError):
+            return f"TLS failed: {_one_line(error)}"
+        if isinstance(error, requests.ConnectionError):
+            return "no connection"
+        return _one_line(error)
+
+    def _late(self) -> str:
+        return f"no answer within {self._request_s:g} s"
+
+    def _log_in_anew(self) -> None:
+        """Read the password again: it may have been changed under way."""
+        try:
+            fresh = self._connect()
+        except ConfigError as error:
+            self.why = error.lines[0]
+            return
+        self._client.close()
+        self._client = fresh
+
+    def _connect(self) -> InfluxDBClient:
+        url = urllib.parse.urlsplit(self._settings.url)
+        password = self._settings.password()
+        session = requests.Session()
+        session.trust_env = False  # neither a proxy nor a .netrc of whoever starts it
+        session.max_redirects = 0  # InfluxDB sends nobody elsewhere
+        session.hooks["response"].append(self._look_at)
+        secure = url.scheme == "https"
+        client = InfluxDBClient(
+            host=f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname,
+            port=url.port or (443 if secure else 80),
+            username=None if password is None else self._settings.username.encode(),
+            password=None if password is None else password.encode(),
+            ssl=secure,
+            verify_ssl=True,
+            timeout=(min(CONNECT_S, self._request_s), self._request_s),
+            retries=1,
+            path=url.path.rstrip("/"),
+            session=session,
+            pool_size=1,
+        )
+        session.mount(f"{url.scheme}://", BoundedAdapter(self._request_s))
+        return client
+
+    def _look_at(self, response: requests.Response, *_: object, **__: object) -> None:
+        self._is_influx = VERSION_HEADER in response.headers
+        response.headers.pop("Content-Type", None)  # it may name what the client would unpack
+
+
+def _rows(document: dict[str, Any]) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    for result in document["results"]:
+        if "error" in result:
+            raise InfluxError(_one_line(result["error"]))
+        for series in result.get("series", []):
+            tags = series.get("tags", {})
+            columns = series["columns"]
+            rows += [
+                {**tags, **dict(zip(columns, values, strict=True))}
+                for values in series.get("values", [])
+            ]
+    return rows
+
+
+def _words(content: object) -> str:
+    """Return what the server says, out of its JSON if it is that."""
+    text = content.decode(errors="replace") if isinstance(content, bytes) else str(content)
+    with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError):
+        text = json.loads(text)["error"]
+    return _one_line(text)
+
+
+def _one_line(text: object) -> str:
+    return " ".join(str(text).split())[:300]

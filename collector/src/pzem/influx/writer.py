@@ -1,0 +1,213 @@
+"""Moves blocks from the spool into the database: what was read just now before any backlog."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import Final
+
+from pzem.influx.client import Influx, InfluxError, Verdict
+from pzem.spool import Delivery, Erasure, Placement, Spool
+
+FIRST_RETRY_S: Final = 1.0
+LAST_RETRY_S: Final = 30.0
+BLOCKS_A_REQUEST: Final = 500
+"""A backlog goes out in requests of so many blocks at most, some 5000 points: the size
+that InfluxDB's own guide recommends."""
+IDLE_S: Final = 0.5
+TRIES_OF_ONE: Final = 5
+"""A block that the server fails on so often, while it stores others, lets others go first."""
+
+log = logging.getLogger(__name__)
+
+
+class Writer(threading.Thread):
+    """Moves blocks from the spool into the database, as fast as it takes them."""
+
+    def __init__(self, spool: Spool, influx: Influx) -> None:
+        super().__init__(name="writer", daemon=True)
+        self._spool = spool
+        self._influx = influx
+        self._stopping = threading.Event()
+        self._retry_s = FIRST_RETRY_S
+        self._down_since: float | None = None
+        self._said = ""
+        self._refused_said = ""
+        self._aside_said = ""
+        self._most = BLOCKS_A_REQUEST
+        self._limit = BLOCKS_A_REQUEST
+        """What the server was found to take at once."""
+        self._failed_on: int | None = None
+        self._failures = 0
+        self._stored_since = False
+        self._special_from = 0.0
+        """When erasures and questions are due again, on the monotonic clock."""
+        self.last_write_unix_s: int | None = None
+        """When InfluxDB last stored something, by the wall clock."""
+        self.why = ""
+        """Why InfluxDB takes no data, in one line for people; empty while it does."""
+
+    def run(self) -> None:
+        """Deliver until stopped, and then what is in memory, as long as the database takes it."""
+        try:
+            while not self._stopping.is_set():
+                if not self._spool.wait(IDLE_S):
+                    continue
+                if not self._step():
+                    self._stopping.wait(self._retry_s)
+                    self._retry_s = min(2 * self._retry_s, LAST_RETRY_S)
+            while self._step(is_end=True):
+                pass
+        except Exception:
+            log.exception("the writer failed; this is a defect")
+        finally:
+            self._influx.close()
+
+    def stop(self, timeout_s: float) -> None:
+        """Write what is in memory for `timeout_s` at most, then give up."""
+        self._stopping.set()
+        self.join(timeout_s)
+
+    def _step(self, *, is_end: bool = False) -> bool:
+        """Send one request; return whether the next one may follow at once."""
+        special = not is_end and time.monotonic() >= self._special_from
+        todo = self._spool.next(self._most, backlog=not is_end, special=special)
+        if isinstance(todo, Delivery):
+            return self._deliver(todo)
+        if is_end:
+            return False
+        if todo is None:  # what there is has to wait
+            self._stopping.wait(IDLE_S)
+            return True
+        try:
+            if isinstance(todo, Erasure):
+                self._erase(todo)
+            else:
+                self._place(todo)
+        except InfluxError as error:
+            self._special_from = time.monotonic() + LAST_RETRY_S
+            if self._aside_said != str(error):
+                self._aside_said = str(error)
+                log.warning("InfluxDB does not let provisional points be put right: %s", error)
+        else:
+            self._aside_said = ""
+        return True
+
+    def _deliver(self, delivery: Delivery) -> bool:
+        lines = self._lines(delivery)
+        verdict = self._influx.write(lines) if lines else Verdict.STORED
+        if verdict is Verdict.LATER:
+            self._say_down()
+            return False
+        if verdict is Verdict.FAILED:
+            self._say_down()
+            self._note_failure(delivery)
+            return False
+        if verdict in (Verdict.TOO_LARGE, Verdict.REFUSED):
+            if len(delivery.parcels) > 1:  # a smaller part will show where the cause lies
+                self._most = len(delivery.parcels) // 2
+                if verdict is Verdict.TOO_LARGE:
+                    self._limit = self._most
+                return True
+            if not self._sift(lines):
+                self._say_down()
+                return False
+        elif verdict in (Verdict.PARTLY, Verdict.UNREADABLE):
+            self._say_refused(self._influx.why)
+        else:
+            self._refused_said = ""
+        self._spool.done(delivery)
+        if verdict in (Verdict.STORED, Verdict.PARTLY):
+            self.last_write_unix_s = int(time.time())
+            self._stored_since = True
+        if not delivery.live:
+            self._most = min(2 * self._most, self._limit)
+        self._say_up()
+        return True
+
+    @staticmethod
+    def _lines(delivery: Delivery) -> list[str]:
+        lines: list[str] = []
+        for parcel in delivery.parcels:
+            try:
+                lines += parcel.lines()
+            except ValueError as error:
+                log.error("a block of the spool is damaged and lost: %s", error)  # noqa: TRY400
+        return lines
+
+    def _sift(self, lines: list[str]) -> bool:
+        """Send the lines of one block one by one; return whether the server took a stand on all.
+
+        What it refuses is dropped: a point that can never be stored must not block the rest.
+        """
+        for line in lines:
+            verdict = self._influx.write([line])
+            if verdict in (Verdict.LATER, Verdict.FAILED):
+                return False
+            if verdict is not Verdict.STORED:
+                self._say_refused(f"{self._influx.why}: {line[:200]}")
+        return True
+
+    def _note_failure(self, delivery: Delivery) -> None:
+        """Find out whether the server fails on this block alone, and then let others go first."""
+        if len(delivery.parcels) > 1:
+            self._most = max(len(delivery.parcels) // 2, 1)
+            return
+        seq = delivery.parcels[0].seq
+        if seq != self._failed_on:
+            self._failed_on, self._failures, self._stored_since = seq, 0, False
+        self._failures += 1
+        if self._failures >= TRIES_OF_ONE and self._stored_since:
+            self._failed_on = None
+            self._spool.defer(delivery)
+
+    def _erase(self, erasure: Erasure) -> None:
+        """Erase what was shown at a time that was not the true one."""
+        for name in erasure.measurements:
+            span = f"time >= {erasure.first_s}s AND time <= {erasure.last_s}s"
+            self._influx.query(f"DELETE FROM {_quoted(name)} WHERE {span}")  # noqa: S608
+        self._spool.erased(erasure)
+        log.info(
+            "the time is known: %d minutes shown provisionally are replaced by true ones",
+            round((erasure.last_s - erasure.first_s) / 60),
+        )
+
+    def _place(self, placement: Placement) -> None:
+        """Tell after which slot the blocks of an earlier boot may be shown."""
+        question = "SELECT last(cycle_s) FROM collector"
+        if placement.before_s is not None:
+            question += f" WHERE time < {placement.before_s}s"
+        rows = self._influx.query(question)
+        self._spool.placed(placement, int(rows[0]["time"]) if rows else None)
+
+    def _say_down(self) -> None:
+        self.why = self._influx.why
+        if self._down_since is None:
+            self._down_since = time.monotonic()
+        if self.why != self._said:
+            self._said = self.why
+            log.warning("InfluxDB takes no data: %s; it is kept and tried again", self.why)
+
+    def _say_up(self) -> None:
+        """Say so when all is delivered: one part may pass again and again where another fails."""
+        self._retry_s = FIRST_RETRY_S
+        self.why = ""
+        if self._spool.next(1, special=False) is not None:
+            return
+        self._said = ""
+        self._most = self._limit = BLOCKS_A_REQUEST
+        if self._down_since is not None:
+            down_s = time.monotonic() - self._down_since
+            self._down_since = None
+            log.info("InfluxDB takes data again, after %.0f s", down_s)
+
+    def _say_refused(self, why: str) -> None:
+        if why != self._refused_said:
+            self._refused_said = why
+            log.error("InfluxDB refused points for good: %s; they are dropped", why)
+
+
+def _quoted(name: str) -> str:
+    escaped = name.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
