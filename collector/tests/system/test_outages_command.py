@@ -330,9 +330,9 @@ class TestTrouble:
         [
             (b"HTTP/1.0 200 OK\r\n\r\n<html>", "not InfluxDB"),
             (b"HTTP/1.0 200 OK\r\n\r\n[]", "not InfluxDB"),
-            (b"HTTP/1.0 503 Busy\r\n\r\n", "HTTP 503"),
+            (b"HTTP/1.0 503 Busy\r\n\r\n", "server error"),
             (b"HTTP/1.0 500 Oops\r\n\r\nwent\nwrong", "went wrong"),
-            (b"HTTP/1.0 \xff", "not InfluxDB"),
+            (b"HTTP/1.0 \xff", "no connection"),
         ],
     )
     def test_something_else_answers(
@@ -359,7 +359,7 @@ class TestTrouble:
         monkeypatch: pytest.MonkeyPatch,
         capsys: pytest.CaptureFixture[str],
     ) -> None:
-        monkeypatch.setattr("pzem.cli.database.TIMEOUT_S", 0.2)
+        monkeypatch.setattr("pzem.cli.outages.ASK_S", 0.2)
         with socket.create_server(("127.0.0.1", 0)) as server:
             url = f"http://127.0.0.1:{server.getsockname()[1]}"
             assert main(["outages", "--config", configured(tmp_path, url, "housePower")]) == 1

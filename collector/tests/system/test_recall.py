@@ -14,7 +14,7 @@ import pytest
 from pzem import recall
 from pzem.config import InfluxSettings
 from pzem.house.lifetime import Recalled
-from pzem.recall import Answer, NoAnswerError, Recall, ask, words_in
+from pzem.recall import Answer, NoAnswerError, Recall, ask
 from pzem.testing.influxd import Influxd, free_port
 from support import eventually
 
@@ -104,7 +104,7 @@ def test_a_password_is_asked_for_and_never_told(tmp_path: Path) -> None:
         with pytest.raises(NoAnswerError, match="cannot read"):
             ask(settings)
         secret.write_text("wrong\n")
-        with pytest.raises(NoAnswerError, match="^authorization failed$"):
+        with pytest.raises(NoAnswerError, match="authorization failed"):
             ask(settings)
         secret.write_text("straße\n")
         with pytest.raises(NoAnswerError, match="not authorized"):
@@ -119,7 +119,7 @@ def stranger() -> Iterator[tuple[str, dict[str, bytes]]]:
     says = {"body": b"{}", "version": b""}
 
     class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
+        def do_POST(self) -> None:
             self.send_response(200)
             if says["version"]:
                 self.send_header("X-Influxdb-Version", says["version"].decode())
@@ -142,12 +142,10 @@ def stranger() -> Iterator[tuple[str, dict[str, bytes]]]:
     ("version", "body", "why"),
     [
         ("", b'{"results":[{},{},{}]}', "not InfluxDB"),
-        ("1.8", b"<html>", "answer 200"),
-        ("1.8", b"[]", "answer 200"),
-        ("1.8", b'{"results":[{}]}', "answer 200"),
-        ("1.8", b'{"results":[{"error":"broken\\nshard"},{},{}]}', "^broken shard$"),
-        ("1.8", b'{"results":[{"series":[{"columns":["time"],"values":[[1]]}]},{},{}]}', "asked"),
-        ("1.8", b"x" * 1_000_001, "does not end"),
+        ("1.8", b"<html>", "not InfluxDB"),
+        ("1.8", b"[]", "not InfluxDB"),
+        ("1.8", b'{"results":[{"error":"broken\\nshard"}]}', "^broken shard$"),
+        ("1.8", b'{"results":[{"series":[{"columns":["time"],"values":[[1]]}]}]}', "asked"),
     ],
 )
 def test_what_is_no_answer(
@@ -157,28 +155,3 @@ def test_what_is_no_answer(
     says.update(version=version.encode(), body=body)
     with pytest.raises(NoAnswerError, match=why):
         ask(InfluxSettings(url))
-
-
-def test_a_server_that_is_too_slow_is_given_up(
-    stranger: tuple[str, dict[str, bytes]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    url, says = stranger
-    says.update(version=b"1.8", body=b'{"results":[{},{},{}]}')
-    moments = iter([0.0])
-    monkeypatch.setattr("pzem.recall.time.monotonic", lambda: next(moments, 1000.0))
-    with pytest.raises(NoAnswerError, match="no whole answer"):
-        ask(InfluxSettings(url))
-
-
-def test_words_of_a_slot_that_waits() -> None:
-    lines = [
-        "meter,meter=mainA volts=120,energy_wh=8,lifetime_wh=108.5",
-        "meter,meter=gen energy_wh=9,volts=120 1800000000",
-        "meter,meter=odd volts=120",
-        "meter,meter=worse energy_wh=what",
-        "meter_state,meter=mainA state=0",
-    ]
-    assert words_in(lines, NOW, is_true=False) == {
-        "mainA": Recalled(8.0, 108.5, NOW, is_true=False),
-        "gen": Recalled(9.0, None, NOW, is_true=False),
-    }

@@ -45,18 +45,6 @@ def test_each_meter_has_its_own() -> None:
     assert (latest["a"].since, latest["b"].since) == (slot(1), slot(0))
 
 
-def test_what_began_before_the_time_was_known_gets_its_true_time() -> None:
-    health = Health()
-    health.take(slot(1, is_true=False), {"a": READING})
-    health.take(slot(2, "earlier", is_true=False), {"b": READING})
-    health.take(slot(3), {"c": READING})
-    health.time_is_known("boot", offset_s=1_000_001.0, interval_s=5)
-    latest = health.take(slot(4), {})
-    assert latest["a"].since == Moment(1_000_005, 5.0, "boot", is_true=True)
-    assert latest["b"].since == slot(2, "earlier", is_true=False)
-    assert latest["c"].since == slot(3)
-
-
 @given(st.lists(st.sampled_from([READING, Silent(), Silent(NO_PORT), OVER_RANGE]), min_size=1))
 def test_since_then_it_was_always_so(story: list[Outcome]) -> None:
     health = told(*story)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import json
 import sys
@@ -16,12 +17,14 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pzem import config as configuration
 from pzem.cli import table
 from pzem.cli.complaint import complain
-from pzem.cli.database import DatabaseError, rows
 from pzem.config import Config, ConfigError
 from pzem.house.outages import STATE_FILE
 from pzem.house.records import MEASUREMENT, NOTHING, OUTAGE, PI_OFF, Dating, Record, record_of
 from pzem.house.watch import moment_of
+from pzem.influx import Influx, InfluxError
 
+ASK_S: Final = 10.0
+"""How long the database may take to answer."""
 QUERY: Final = f"SELECT * FROM {MEASUREMENT} WHERE kind = '{OUTAGE}' OR kind = '{PI_OFF}'"  # noqa: S608 - constants
 
 HEADS: Final = (
@@ -103,8 +106,9 @@ def outages(args: argparse.Namespace) -> int:
     state_file = config.state_dir / STATE_FILE
     kept = _kept(state_file, config.interval_s)
     try:
-        stored = [_stored(row) for row in rows(config.influxdb, QUERY)]
-    except DatabaseError as error:
+        with contextlib.closing(Influx(config.influxdb, ASK_S)) as influx:
+            stored = [_stored(row) for row in influx.query(QUERY)]
+    except InfluxError as error:
         if kept is None:
             complain(f"the database cannot be asked: {error}; and there is no {state_file} to read")
             return 1

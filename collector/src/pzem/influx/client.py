@@ -112,7 +112,8 @@ class Influx:
         except InfluxDBClientError as error:
             return None, self._client_error(error)
         except InfluxDBServerError as error:
-            self.why = f"server error: {_words(error.args[0] if error.args else '')}"
+            why = _words(error.args[0] if error.args else "")
+            self.why = f"server error: {why or 'it gives no reason'}"
             return None, Verdict.FAILED if self._is_influx else Verdict.LATER
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             is_late = time.monotonic() - started_s >= self._request_s
