@@ -118,6 +118,11 @@ class Facts:
     system: SystemState | None = None
 
 
+SAID_ELSEWHERE: Final = frozenset(
+    {METER_SILENT, METER_FAULTY, REGISTER_STUCK, CLOCK_UNKNOWN, SPOOL_WAITING, CARD_TROUBLE}
+)
+"""Whoever notices these first logs them; one word about each is enough."""
+
 Judgement = tuple[Verdict, str]
 """A verdict, and the cause in case that it is `YES`."""
 _NO: Final[Judgement] = (Verdict.NO, "")
@@ -139,14 +144,18 @@ class _Alarm:
         active = self.latch.take(verdict, facts.sample.moment)
         if active and verdict is Verdict.YES:
             self.cause = cause
-        if active and not was_active:
-            log.warning("alarm %s: %s", self._name(), self.cause)
-        elif was_active and not active:
-            how = "follows from another condition" if verdict is Verdict.EXPLAINED else "is over"
-            log.info("alarm %s %s; it was: %s", self._name(), how, self.cause)
+        if active is not was_active and self.kind not in SAID_ELSEWHERE:
+            self._say(verdict, active=bool(active))
         if not active:
             self.cause = ""
         return None if active is None else AlarmState(self.kind, self.meter, active, self.cause)
+
+    def _say(self, verdict: Verdict, *, active: bool) -> None:
+        if active:
+            log.warning("alarm %s: %s", self._name(), self.cause)
+        elif self.cause:
+            how = "follows from another condition" if verdict is Verdict.EXPLAINED else "is over"
+            log.info("alarm %s %s; it was: %s", self._name(), how, self.cause)
 
     def _name(self) -> str:
         return f"{self.kind} {self.meter}".rstrip()
