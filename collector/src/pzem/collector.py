@@ -126,10 +126,8 @@ class Collector:
         if found is not None:
             self._spool.time_is_known(self._boot_id, found.offset_s, interval_s, found.first_unix_s)
             self._ledger.dated(self._boot_id, found.offset_s)
-        elif self._timekeeper.is_overdue(slot) and (answer := self._recall.answer) is not None:
-            self._spool.show_undated(
-                slot.unix_s - slot.monotonic_s, interval_s, answer.last_slot_unix_s
-            )
+        elif self._timekeeper.is_overdue(slot):
+            self._spool.show_undated(slot.unix_s - slot.monotonic_s, interval_s)
 
     def _hear_database(self) -> None:
         """Take what was stored before this start, once the database has told."""

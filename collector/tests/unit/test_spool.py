@@ -63,6 +63,12 @@ class Bench:
             self.put(number, is_true=is_true)
             self.wait(5.0)
 
+    def show(self, offset_s: float, last_s: int | None = None) -> None:
+        """Have undated blocks shown, with `last_s` the last slot in the database."""
+        self.spool.show_undated(offset_s, 5)
+        assert self.spool.next(500) == Placement(self.boot, None)
+        self.spool.placed(Placement(self.boot, None), last_s)
+
     def deliver(self, most: int = 500, *, special: bool = True) -> list[Delivery]:
         """Take all that there is; return how it came."""
         came: list[Delivery] = []
@@ -601,7 +607,7 @@ class TestShown:
 
     def _shown(self, bench: Bench, count: int = 60) -> list[str]:
         bench.fill(count, is_true=False)
-        bench.spool.show_undated(NOON - 1000.0, 5)
+        bench.show(NOON - 1000.0)
         bench.wait()
         bench.deliver()
         return list(bench.stored)
@@ -624,7 +630,7 @@ class TestShown:
 
     def test_nothing_is_shown_that_the_card_does_not_know(self, bench: Bench) -> None:
         bench.fill(4, is_true=False)
-        bench.spool.show_undated(NOON - 1000.0, 5)
+        bench.show(NOON - 1000.0)
         bench.spool.keep()
         assert bench.deliver() == []
         assert Bench(None).deliver() == []
@@ -634,12 +640,29 @@ class TestShown:
         bench.crash("next boot")
         newest = NOON + 5 * 95
         bench.fill(60, is_true=False)
-        bench.spool.show_undated(NOON - bench.now_s, 5)
+        bench.show(NOON - bench.now_s)
         bench.wait()
         bench.deliver()
         stamps = [int(x.split()[-1]) for x in bench.stored if x.startswith("collector")]
         assert stamps[0] >= newest + 5
         assert len(stamps) == 60
+
+    def test_they_come_after_every_slot_in_the_database(self, bench: Bench) -> None:
+        bench.fill(60, is_true=False)
+        bench.show(NOON - 1000.0, last_s=NOON + 777)
+        bench.wait()
+        bench.deliver()
+        stamps = [int(x.split()[-1]) for x in bench.stored if x.startswith("collector")]
+        assert stamps == [NOON + 780 + 5 * n for n in range(60)]
+
+    def test_so_they_do_when_the_first_one_comes_later(self, bench: Bench) -> None:
+        bench.show(NOON - 1000.0, last_s=NOON + 777)
+        bench.wait()
+        bench.fill(60, is_true=False)
+        bench.wait()
+        bench.deliver()
+        stamps = [int(x.split()[-1]) for x in bench.stored if x.startswith("collector")]
+        assert stamps == [NOON + 780 + 5 * n for n in range(60)]
 
     def test_when_time_comes_they_are_erased_first(self, bench: Bench) -> None:
         self._shown(bench)

@@ -241,7 +241,8 @@ class SpoolMachine(RuleBasedStateMachine):
             if one.boot in self.known:
                 there = self.database.points.get(("meter", one.true_s))
                 assert there == {"watts": one.number} or one.number in self.lost
-                assert there is None or ("collector", one.true_s) not in self.database.points
+                is_marked = ("collector", one.true_s) in self.database.points
+                assert not is_marked or one.number in self.lost
         seen = {int(f["watts"]) for (name, _), f in self.database.points.items() if name == "meter"}
         never = {one.number for one in self.taken} - self.lost
         assert never <= seen

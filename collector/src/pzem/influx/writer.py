@@ -99,7 +99,7 @@ class Writer(threading.Thread):
                 self._place(todo)
         except InfluxError as error:
             self._special_from = time.monotonic() + LAST_RETRY_S
-            if self._aside_said != str(error):
+            if self._down_since is None and self._aside_said != str(error):
                 self._aside_said = str(error)
                 log.warning("InfluxDB does not let provisional points be put right: %s", error)
         else:
@@ -115,6 +115,9 @@ class Writer(threading.Thread):
         if verdict is Verdict.FAILED:
             self._say_down()
             self._note_failure(delivery)
+            if any(parcel.provisional for parcel in delivery.parcels):
+                # It may be stored yet, and must not be after it was erased.
+                self._special_from = time.monotonic() + LAST_RETRY_S
             return False
         if verdict in (Verdict.TOO_LARGE, Verdict.REFUSED):
             if len(delivery.parcels) > 1:  # a smaller part will show where the cause lies
