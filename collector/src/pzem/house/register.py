@@ -22,6 +22,9 @@ behind its slot, the meter refreshes once a second, and 23 kW make 6.4 Wh of eac
 SURE_S: Final = 120.0
 """A step that 23 kW can make in this time is believed at once. A larger one, after a
 longer gap, may as well be a false reading that passed its CRC, and waits for the next."""
+SET_BACK_WH: Final = 100.0
+"""A fall by this much or less may always be an older value of the same register, as a
+meter may show that lost its supply before it had saved the last one."""
 WRAP_S: Final = 3600.0
 """A fall from near the end of the register is its wrapping round if it could get there
 within this time. After a longer gap somebody may have set it back before."""
@@ -95,8 +98,8 @@ def judge(
     wrapped_wh = grown_wh + ENERGY_LIMIT_WH + 1
     if seconds is not None and seconds <= WRAP_S and wrapped_wh <= most:
         return Step(Kind.WRAPPED, wrapped_wh, sure=False)
-    # A fall by less than half is hardly a reset: the register would have had to count
-    # up again to near the same value unseen.
-    if after_wh <= most and after_wh <= before_wh / 2:
+    # A fall by less than half is hardly a reset: the register would have had to count up
+    # again to near the same value unseen.
+    if after_wh <= min(most, before_wh / 2, before_wh - SET_BACK_WH):
         return Step(Kind.RESET, after_wh, sure=False)
     return Step(Kind.SET_BACK, 0.0, sure=False)
