@@ -82,6 +82,19 @@ def test_it_asks_until_it_is_answered(
     influxd.query("DROP DATABASE recalled_later")
 
 
+def test_a_defect_ends_it_and_nothing_else(
+    recalls: list[Recall], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(settings: InfluxSettings) -> Answer:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(recall, "ask", broken)
+    one = Recall(InfluxSettings())
+    one.run()
+    assert one.answer is None
+    assert "this is a defect" in caplog.text
+
+
 def test_it_ends_without_an_answer(recalls: list[Recall], caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         one = Recall(InfluxSettings(f"http://127.0.0.1:{free_port()}"))

@@ -92,8 +92,6 @@ class Declaration:
 
     def wait_from(self, now: Moment) -> Declaration:
         """Return it with the end of waiting decided."""
-        if self.until_unix_s is not None:
-            return self
         if self.day is None:
             return replace(self, until_unix_s=now.unix_s + REPLACED_WINDOW_S)
         return replace(self, until_unix_s=self._end_s(self.day))
@@ -470,7 +468,7 @@ class Account:
                 log.info("%s was replaced: that was seen, and is reckoned with already", self._name)
             self.declaration = None
             self.last_break = None
-        else:
+        elif self.declaration.until_unix_s is None:
             self.declaration = self.declaration.wait_from(now)
             if not self.declaration.is_over(now):
                 log.info(
