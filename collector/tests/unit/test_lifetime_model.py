@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
-    invariant,
     precondition,
     rule,
 )
@@ -78,6 +77,9 @@ class House(RuleBasedStateMachine):
         self.may_be_lost_wh = 0.0
         self.may_be_much_wh = 1.0
         self.is_too_much = False
+        self.broken_s = float("-inf")
+        """When something last happened that looks like another meter."""
+        self.unread_wh = 0.0
         self.gaps: list[tuple[float, float]] = []
         self.collector: Lifetime | None = None
         self.was_killed = False
@@ -110,7 +112,7 @@ class House(RuleBasedStateMachine):
         self.use(watts, seconds)
         # Come to its end unseen, a register tells as little as one that was reset.
         self.is_disturbed = self.is_disturbed or self.counter_wh // 10_000_000 > rounds
-        self.gaps.append((self.now_s, watts * seconds / 3600))
+        self.unread_wh += watts * seconds / 3600
 
     @property
     def register(self) -> int:
@@ -124,18 +126,18 @@ class House(RuleBasedStateMachine):
         collector = self.collector
         assert collector is not None
         if self.is_up and self.cycles_until_recall == 0:
-            words = {
-                "mainA": Recalled(energy, lifetime, unix_s)
-                for unix_s, energy, lifetime in self.stored
-                if lifetime is not None
-            }
-            collector.recalled(words)
+            collector.recalled(_last_words(self.stored))
+            self.was_answered = True
         if self.is_up:
             self.cycles_until_recall -= 1
         energies = collector.take(Sample(self.moment(), {"mainA": heard}))
         if not isinstance(heard, Reading):
             assert energies == {}
             return
+        if self.unread_wh:
+            self.broken_s = self.now_s
+            self.gaps.append((self.now_s, self.unread_wh))
+            self.unread_wh = 0.0
         lifetime_wh = energies["mainA"].lifetime_wh
         row = (START_S + int(self.now_s), heard.energy_wh, lifetime_wh)
         (self.stored if self.is_up else self.spooled).append(row)
@@ -149,6 +151,10 @@ class House(RuleBasedStateMachine):
             self.check(lifetime_wh)
 
     def check(self, lifetime_wh: float) -> None:
+        if self.is_disturbed and self.was_killed and not self.was_answered:
+            # Killed, and the register set back, and then no database for minutes: what the
+            # state file does not know yet is missing until the database answers.
+            self.shown_wh = min(self.shown_wh, lifetime_wh)
         if self.is_disturbed:
             self.may_be_lost_wh += self.used_wh - self.used_at_shown_wh + 1
             self.may_be_much_wh += 1  # another fraction of a watt-hour
@@ -178,8 +184,9 @@ class House(RuleBasedStateMachine):
     @precondition(lambda self: self.collector is not None)
     @rule(value=st.one_of(st.integers(0, 9_999_999), st.integers(-40, -1)))
     def glitch(self, value: int) -> None:
+        self.run(0, self.enough)  # a value read before is no lie
         shown = value if value >= 0 else max(0, self.register + value)
-        assume(not self.register < shown <= self.register + 3_500_000)
+        assume(not self.register <= shown <= self.register + 3_500_000)
         self.cycle(100.0, Reading(120.0, 1.0, 100.0, float(shown), 60.0, 1.0, alarm=False))
         self.cycle(100.0)
 
@@ -193,6 +200,7 @@ class House(RuleBasedStateMachine):
         assume(self.register < 9_900_000)
         self.counter_wh = 0.0
         self.is_disturbed = True
+        self.broken_s = self.now_s
 
     @precondition(lambda self: self.collector is not None)
     @rule(back_wh=st.integers(1, 90))
@@ -228,6 +236,8 @@ class House(RuleBasedStateMachine):
     def replace_meter(self, shows: int, early: bool, watts: int) -> None:
         """With the owner's word before or after, and the Pi running."""
         assume(not self.register - 100 <= shows <= self.register + 5_000)
+        # Said early, it is taken for the word of what happened shortly before.
+        assume(not early or self.now_s - self.broken_s > 3 * 86_400)
         collector = self.collector
         assert collector is not None
         self.run(watts, self.enough)
@@ -290,10 +300,10 @@ class House(RuleBasedStateMachine):
     @rule()
     def lose_the_state_file(self) -> None:
         self.card.text = None
+        # Only the file knows of what was counted by mistake and is not yet made up for.
+        self.may_be_much_wh += max(0.0, self.shown_wh - self.used_wh)
 
-    @precondition(
-        lambda self: self.collector is None and not self.was_killed and self.card.text is not None
-    )
+    @precondition(lambda self: self.collector is None and '"newest": true' in str(self.card.text))
     @rule(share=st.floats(0.3, 1.0))
     def restore_an_older_database(self, share: float) -> None:
         self.stored = self.stored[: int(share * len(self.stored))]
@@ -315,20 +325,19 @@ class House(RuleBasedStateMachine):
     def start(self, delay: int) -> None:
         self.collector = Lifetime([METER], self.interval_s, self.card)
         self.cycles_until_recall = delay
-        waiting = [row for row in self.spooled if row[2] is not None]
-        if waiting:
-            unix_s, energy_wh, lifetime_wh = waiting[-1]
-            words = {"mainA": Recalled(energy_wh, lifetime_wh, unix_s)}
+        self.was_answered = False
+        if words := _last_words(self.spooled):
             self.collector.recalled(words, is_complete=False)
 
-    @invariant()
-    def is_sane(self) -> None:
-        assert self.used_wh >= 0
+
+def _last_words(rows: list[tuple[int, float, float | None]]) -> dict[str, Recalled]:
+    told = [row for row in rows if row[2] is not None]
+    return {"mainA": Recalled(told[-1][1], told[-1][2], told[-1][0])} if told else {}
 
 
 TestHouse = House.TestCase
 TestHouse.settings = settings(
-    max_examples=60,
+    max_examples=300,
     stateful_step_count=25,
     deadline=None,
     suppress_health_check=list(HealthCheck),

@@ -19,15 +19,15 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 from pzem.house.bridge import Bridge
-from pzem.house.register import Kind, Step, elapsed_s, judge, most_wh
+from pzem.house.register import SET_BACK_WH, Kind, Step, elapsed_s, judge, most_wh
 from pzem.moment import Moment
 
 CONFIRM_S: Final = 10.0
 """How long readings must agree before a step is believed that one alone could not prove:
 the nonsense after power returns lasts about 5 s."""
 GRACE_S: Final = 120.0
-"""How long the database's last word is waited for where the state file alone leaves a
-doubt, in s: InfluxDB on a Pi needs up to two minutes to start."""
+"""How long the database's last word is waited for if the last run had no good end, in s:
+InfluxDB on a Pi needs up to two minutes to start."""
 SAY_AGAIN_S: Final = 3600.0
 """A reading that is not believed is said at most this often."""
 UNSTEADY_S: Final = 600.0
@@ -92,8 +92,6 @@ class Declaration:
 
     def wait_from(self, now: Moment) -> Declaration:
         """Return it with the end of waiting decided."""
-        if self.until_unix_s is not None:
-            return self
         if self.day is None:
             return replace(self, until_unix_s=now.unix_s + REPLACED_WINDOW_S)
         return replace(self, until_unix_s=self._end_s(self.day))
@@ -301,7 +299,7 @@ class Account:
             self._relate()
             return
         last, self._last = self._last, mark
-        if step.kind is Kind.GREW and step.sure:
+        if step.kind is Kind.GREW and (step.sure or self._bridge.is_stuck):
             self._grow(step.counted_wh, mark, elapsed_s(last.moment, mark.moment))
         else:
             self._break(step, last, mark)
@@ -347,28 +345,28 @@ class Account:
 
     def _break(self, step: Step, last: _Mark, mark: _Mark) -> None:
         """Count a step that is no plain growth."""
-        counted_wh = step.counted_wh
-        if step.kind is Kind.GREW:
-            counted_wh = max(0.0, counted_wh - self._bridge.bridged_wh)
         self._bridge.restart(mark.watts)
         self.has_changed = True
-        if self._is_replacement(step):
+        if self._is_replacement(step, last.register_wh, mark.register_wh):
             self._say_replaced(last.register_wh, mark.register_wh)
             self.declaration = None
             self.last_break = None
         else:
-            self._counted_wh += counted_wh
-            self._note_break(replace(step, counted_wh=counted_wh), last.register_wh, mark)
+            self._counted_wh += step.counted_wh
+            self._note_break(step, last.register_wh, mark)
         self._reset_sent = False
 
-    def _is_replacement(self, step: Step) -> bool:
-        return self.declaration is not None and not step.sure and step.kind is not Kind.WRAPPED
+    def _is_replacement(self, step: Step, before_wh: float, after_wh: float) -> bool:
+        """Tell whether a step is the new meter that was announced."""
+        if self.declaration is None or step.sure or step.kind is Kind.WRAPPED:
+            return False
+        return not _is_small_fall(before_wh, after_wh)
 
     def _note_break(self, step: Step, before_wh: float, mark: _Mark) -> None:
         if self._reset_sent and step.kind is Kind.RESET:
             self._reset_at_s = None
             self._is_reset_said = self._is_refusal_said = False
-        elif step.kind is not Kind.WRAPPED:
+        elif step.kind is not Kind.WRAPPED and not _is_small_fall(before_wh, mark.register_wh):
             self.last_break = Break(mark.moment, step.counted_wh)
         self._say(step, before_wh, mark.register_wh)
 
@@ -399,6 +397,7 @@ class Account:
         if self._is_replaced_before(link, known):
             counted_wh = 0.0
         elif link.kind is Kind.GREW:
+            # What it grew by may hold what was bridged, as in `Bridge.moves`.
             counted_wh = max(0.0, counted_wh - known.bridged_wh)
         self._link = link
         self._start_wh = known.lifetime_wh + counted_wh
@@ -409,7 +408,8 @@ class Account:
             return self._swapped_before and not link.sure
         return (
             self.declaration is not None
-            and self._is_replacement(link)
+            and self._first is not None
+            and self._is_replacement(link, known.register_wh, self._first.register_wh)
             and self.declaration.may_follow(known.moment)
         )
 
@@ -444,11 +444,8 @@ class Account:
             return True  # it was kept right before the reset
         if link.kind is not Kind.GREW:
             return False
-        # The state file can be an hour old. A register that was reset since then, and has
-        # come past the old value again, looks as if it had only grown; if it cannot have
-        # counted that far, there was no reset.
-        if first.register_wh > most_wh(elapsed_s(known.moment, first.moment)):
-            return True
+        # The file is up to an hour old. A register that was set back since then, and has
+        # come past the value in it again, looks as if it had only grown.
         return now.monotonic_s - first.moment.monotonic_s >= GRACE_S
 
     # --- a meter that was replaced
@@ -471,7 +468,7 @@ class Account:
                 log.info("%s was replaced: that was seen, and is reckoned with already", self._name)
             self.declaration = None
             self.last_break = None
-        else:
+        elif self.declaration.until_unix_s is None:
             self.declaration = self.declaration.wait_from(now)
             if not self.declaration.is_over(now):
                 log.info(
@@ -558,6 +555,10 @@ class Account:
                 "counted",
                 self._name,
             )
+
+
+def _is_small_fall(before_wh: float, after_wh: float) -> bool:
+    return 0 < before_wh - after_wh <= SET_BACK_WH
 
 
 def _goes_on(before: _Mark, after: _Mark) -> bool:
