@@ -138,7 +138,7 @@ class TestRead:
         _, first, second = capsys.readouterr().out.splitlines()
         values = ["120.0", "5.000", "600.0", "600.0", "1.00", "60.0", "1.234", "ok"]
         assert first.split() == ["mainA", "4", f"{dev}/tty0", *values]
-        assert second.split() == ["gen", "6", *["-"] * 8, "silent", "(no_answer)"]
+        assert second.split() == ["gen", "6", *["-"] * 8, "silent", "(not_found)"]
 
     def test_json_of_one(
         self, house: Simulator, config: Path, capsys: pytest.CaptureFixture[str]
