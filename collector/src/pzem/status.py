@@ -85,7 +85,7 @@ class Depth(Protocol):
     @property
     def bytes(self) -> int: ...  # noqa: D102
     @property
-    def oldest(self) -> int | None: ...  # noqa: D102
+    def oldest_s(self) -> int | None: ...  # noqa: D102
     @property
     def lost(self) -> int: ...  # noqa: D102
     @property
@@ -229,7 +229,7 @@ class StatusFile:
                 "blocks": now.spool.blocks,
                 "undated": now.spool.undated,
                 "bytes": now.spool.bytes,
-                "oldest_unix_s": now.spool.oldest,
+                "oldest_unix_s": now.spool.oldest_s,
                 "lost": now.spool.lost,
                 "trouble": now.spool.trouble,
             },

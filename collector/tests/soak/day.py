@@ -71,8 +71,7 @@ class Day:
     def rows(self) -> Rows:
         """Return everything in the database that the account is made from."""
         return {
-            name: self._server.query(f"SELECT * FROM {name}", DATABASE)  # noqa: S608
-            for name in MEASUREMENTS
+            name: self._server.query(f"SELECT * FROM {name}", DATABASE) for name in MEASUREMENTS
         }
 
     # --- the collector
@@ -80,7 +79,9 @@ class Day:
     def _live(self, end: float) -> None:
         world = self.world
         life = world.begin_life()
-        collector = Wired(world, self._state_dir(), self._folder / "run", self._server.url, DATABASE)
+        collector = Wired(
+            world, self._state_dir(), self._folder / "run", self._server.url, DATABASE
+        )
         try:
             collector.run()
             collector.end()
@@ -258,11 +259,15 @@ class Day:
 
     def _do_meter(self, event: Event) -> None:
         name, reason = event.words
-        if name in self.world.trouble:
+        trouble = self.world.trouble
+        if name in trouble:
             return
-        silent = reason.startswith("no_")
-        self.world.trouble[name] = Silent(reason) if silent else Faulty(reason)
-        self.world.at(self.world.now + event.seconds, lambda: self.world.trouble.pop(name, None))
+        trouble[name] = Silent(reason) if reason.startswith("no_") else Faulty(reason)
+
+        def heal() -> None:
+            del trouble[name]
+
+        self.world.at(self.world.now + event.seconds, heal)
 
     def _do_reset(self, event: Event) -> None:
         """Reset a register under the collector's eyes; else later.
@@ -342,5 +347,3 @@ def stop(day: Day) -> None:
     """Leave nothing behind, whatever happened."""
     with contextlib.suppress(OSError):
         day.world.free_card()
-
-

@@ -73,7 +73,9 @@ def _power(rng: Random, day_s: float) -> list[Event]:
         else:
             events.append(Event(at, "outage", (), rng.uniform(1, 40) * MINUTE))
     # One in the dark that the Pi lives through, as on a battery, and an ordinary restart.
-    events += [Event(at, "dark", (), rng.uniform(0.2, 15) * MINUTE) for at in _spread(rng, day_s, 2)]
+    events += [
+        Event(at, "dark", (), rng.uniform(0.2, 15) * MINUTE) for at in _spread(rng, day_s, 2)
+    ]
     events += [Event(at, "reboot", (), rng.uniform(20, 60)) for at in _spread(rng, day_s, 2)]
     return events
 
@@ -125,7 +127,12 @@ def _card(rng: Random, day_s: float) -> list[Event]:
 
 def _clock(rng: Random, day_s: float) -> list[Event]:
     steps = [
-        Event(at, "step", (f"{rng.choice((-1, 1)) * rng.uniform(0.6, 90):+.1f}",), rng.uniform(20, 900))
+        Event(
+            at,
+            "step",
+            (f"{rng.choice((-1, 1)) * rng.uniform(0.6, 90):+.1f}",),
+            rng.uniform(20, 900),
+        )
         for at in _spread(rng, day_s, 4)
     ]
     return steps + [Event(at, "stall", (), rng.uniform(2, 90)) for at in _spread(rng, day_s, 3)]

@@ -38,7 +38,7 @@ class Depth:
     blocks: int = 0
     undated: int = 0
     bytes: int = 0
-    oldest: int | None = None
+    oldest_s: int | None = None
     lost: int = 0
     trouble: str | None = None
 
