@@ -15,7 +15,7 @@ from typing import Any, Final
 from pzem.meter import Outcome, Silent, heard
 from pzem.registers import Reading
 from soak.day import Rows
-from soak.world import INTERVAL_S, NAMES, Read, World
+from soak.world import INTERVAL_S, NAMES, Life, Read, World
 
 COMMIT_S: Final = 30.0
 """What is not acknowledged is on the card after this time, at the latest."""
@@ -23,6 +23,8 @@ SLACK_S: Final = 1.2 * INTERVAL_S
 """Moments lie between slots."""
 RETRY_S: Final = 120.0
 """So long after a full card has room again the spool may take to try it."""
+FAR_OFF_S: Final = 100.0
+"""The plan sets a clock that is known to be right by less than this."""
 DARK_S: Final = 60
 SETTLING_S: Final = 5
 
@@ -33,6 +35,7 @@ NOT_RUNNING: Final = "the collector was starting, after a kill or a restart"
 STALLED: Final = "the machine stood still"
 STEPPED: Final = "the clock jumped over it"
 ARRIVED: Final = "the time arrived: it fell between the old grid and the new one"
+MISDATED: Final = "the first after a restart, dated by the clock as it was before it was set"
 IN_HAND: Final = "the cycle in hand at a kill"
 UNCOMMITTED: Final = "up to 30 s that were not yet on the card at a kill, the database away"
 NO_CARD: Final = "in memory only at an end: the card was full"
@@ -89,8 +92,12 @@ class _Accountant:
         self._doubtful = _doubtful_boots(self._found)
         self._stored = self._merge(rows)
         self._at: dict[int, list[Read]] = defaultdict(list)
+        self._misdated: dict[int, list[Read]] = defaultdict(list)
         for read in world.reads:
-            self._at[self._stamp(read)].append(read)
+            stamp, older = self._stamp(read), self._older_stamp(read)
+            self._at[stamp].append(read)
+            if older != stamp:
+                self._misdated[older].append(read)
 
     def account(self) -> Account:
         provisional = self._provisional()
@@ -147,11 +154,21 @@ class _Accountant:
         """
         seconds = read.wall_s
         if id(read) not in self._true:
-            found = [
-                f for f in self._found if f.life.boot is read.life.boot and f.true_s > read.true_s
-            ]
+            boot = read.life.boot
+            found = [f for f in self._found if f.life.boot is boot and f.true_s > read.true_s]
             seconds = read.true_s + (found[0].wall_s - found[0].true_s if found else 0.0)
-        return int(seconds / INTERVAL_S + 0.5) * INTERVAL_S
+        return _grid(seconds)
+
+    def _older_stamp(self, read: Read) -> int:
+        """Return the slot by what an earlier process of this boot has found the time to be.
+
+        The first reading of a process is dated so, if the earlier one's word is still kept.
+        It is another slot if the clock was set in between.
+        """
+        found = [f for f in self._found if f.life.boot is read.life.boot and f.true_s < read.true_s]
+        if id(read) in self._true or not found:
+            return self._stamp(read)
+        return _grid(read.true_s + found[0].wall_s - found[0].true_s)
 
     def _check(self, stamp: int, stored: Stored) -> None:
         """See that a stored slot is what was read then."""
@@ -160,10 +177,11 @@ class _Accountant:
         for name in NAMES:
             # A clock that was set back has the same slot read again: a meter that was silent
             # the second time leaves what it showed the first time.
-            reads = [r for r in self._at[stamp] if _agrees(stored, name, r.outcomes[name])]
+            candidates = self._misdated[stamp] + self._at[stamp]
+            reads = [r for r in candidates if _agrees(stored, name, r.outcomes[name])]
             if reads:
                 fate = self._meter_fate(stored, name, reads[-1], stamp)
-            elif _is_mixture(stored, name, self._at[stamp]):
+            elif _is_mixture(stored, name, candidates):
                 fate = "read twice, as the clock was set back"
             else:
                 self._wrong.append(
@@ -209,15 +227,12 @@ class _Accountant:
             if (loss := self._loss(read)) is not None:
                 return loss
         if reads:
-            return None
+            return MISDATED if any(self._older_stamp(read) != stamp for read in reads) else None
         if world.off.touches(stamp - SLACK_S, stamp + SLACK_S):
             return OFF
         if world.stepped.touches(stamp - SLACK_S, stamp + SLACK_S):
             return STEPPED
-        if not any(
-            life.began < stamp - SLACK_S and (life.ended or stamp + 99) > stamp + SLACK_S
-            for life in world.lives
-        ):
+        if not self._was_running(stamp):
             return NOT_RUNNING
         if world.stalled.touches(stamp - SLACK_S, stamp + SLACK_S):
             return STALLED
@@ -250,6 +265,21 @@ class _Accountant:
         life = read.life
         return id(read) in self._true or any(
             found.life is life and found.true_s > read.true_s for found in self._found
+        )
+
+    def _was_running(self, stamp: int) -> bool:
+        """Tell whether a process was at work, by the true time and by its wall clock.
+
+        A wall clock that is far off is not known to be right, and dates nothing.
+        """
+
+        def covers(began: float, ended: float | None) -> bool:
+            return began < stamp - SLACK_S and (ended or stamp + 99) > stamp + SLACK_S
+
+        return any(
+            covers(life.began, life.ended)
+            and (covers(life.wall_began, life.wall_ended) or _is_far_off(life))
+            for life in self._world.lives
         )
 
     def _has_just_arrived(self, stamp: int) -> bool:
@@ -326,6 +356,14 @@ def _told(reads: Sequence[Read]) -> str:
         f"{read.outcomes}"
         for read in reads
     )
+
+
+def _is_far_off(life: Life) -> bool:
+    return abs(life.wall_began - life.began) > FAR_OFF_S
+
+
+def _grid(seconds: float) -> int:
+    return int(seconds / INTERVAL_S + 0.5) * INTERVAL_S
 
 
 def _when(read: Read) -> float:

@@ -259,11 +259,15 @@ class Day:
 
     def _do_meter(self, event: Event) -> None:
         name, reason = event.words
-        if name in self.world.trouble:
+        trouble = self.world.trouble
+        if name in trouble:
             return
-        silent = reason.startswith("no_")
-        self.world.trouble[name] = Silent(reason) if silent else Faulty(reason)
-        self.world.at(self.world.now + event.seconds, lambda: self.world.trouble.pop(name, None))
+        trouble[name] = Silent(reason) if reason.startswith("no_") else Faulty(reason)
+
+        def heal() -> None:
+            del trouble[name]
+
+        self.world.at(self.world.now + event.seconds, heal)
 
     def _do_reset(self, event: Event) -> None:
         """Reset a register under the collector's eyes; else later.

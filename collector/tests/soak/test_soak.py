@@ -46,12 +46,16 @@ def test_each_slot_of_a_day_is_stored_or_known_to_be_missing(
     day_s = 3600 * float(os.environ.get("PZEM_SOAK_HOURS", DAY_S / 3600))
     plan = draw(Random(seed), day_s)
     with capsys.disabled():
-        print(f"\nsoak: PZEM_SOAK_SEED={seed}, {day_s / 3600:g} h, {len(plan)} faults", flush=True)
+        _say(f"\nsoak: PZEM_SOAK_SEED={seed}, {day_s / 3600:g} h, {len(plan)} faults")
     began = time.monotonic()
     result = play(seed, tmp_path, plan, day_s)
     with capsys.disabled():
-        print(f"{result}\nplayed in {time.monotonic() - began:.0f} s", flush=True)
+        _say(f"{result}\nplayed in {time.monotonic() - began:.0f} s")
     told = "\n".join(map(str, plan))
     assert not result.wrong, "\n".join([f"seed {seed}", *result.wrong[:20], "the plan:", told])
     assert sum(result.fates.values()) == result.due
     assert result.fates[STORED] > result.due / 2
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)  # noqa: T201

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from soak.stand_ins import StandInCollector, StandInLifetime, StandInSpool, StandInWriter
+from pzem.config import InfluxSettings
+from pzem.influx import Influx, Verdict, Writer
+from pzem.spool import Spool
+from soak.stand_ins import StandInCollector, StandInLifetime
 from soak.world import Killed, World, WorldClock, WorldPorts
 
 ROUNDS: Final = 4
 """Requests that the writer gets done between two slots: a backlog is delivered over several,
 so that faults and live cycles fall into it."""
-LAST_ROUNDS: Final = 50
-"""And before a clean end."""
+SPOOL_BYTES: Final = 512_000_000
 
 
 class Wired:
     """One life of the collector: `run` until it is stopped, then `end`.
 
-    The writer runs in the same thread as the loop, between two slots, so that a seed plays
-    the same day again.
+    The writer and the spool's keeper run in the same thread as the loop, between two slots,
+    so that a seed plays the same day again.
     """
 
     def __init__(
@@ -28,14 +31,16 @@ class Wired:
         assert world.boot is not None
         self._world = world
         boot_id = world.boot.boot_id
-        self._spool = StandInSpool(state_dir, boot_id, 10**9, world.monotonic)
-        self._writer = StandInWriter(self._spool, url, database)
-        self._writer.before_request = lambda: self._strike("request")
-        self._writer.after_request = lambda: self._strike("acknowledged")
-        self._clock = WorldClock(world, self.pump)
-        lifetime = StandInLifetime(state_dir / "lifetime.json")
+        self._influx = _StruckInflux(InfluxSettings(url, database), world)
+        self._spool = Spool(state_dir, boot_id, SPOOL_BYTES, world.monotonic, background=False)
+        self._writer = Writer(self._spool, self._influx)
         self._collector = StandInCollector(
-            self._clock, boot_id, WorldPorts(world), self._spool, self._writer, lifetime
+            WorldClock(world, self.pump),
+            boot_id,
+            WorldPorts(world),
+            self._spool,
+            self._influx,
+            StandInLifetime(world.kept),
         )
 
     def run(self) -> None:
@@ -43,22 +48,41 @@ class Wired:
         self._collector.run()
 
     def pump(self) -> None:
-        """Let the writer do what it gets done between two slots."""
+        """Let keeper and writer do what they get done between two slots."""
+        self._spool.keep()
+        self._writer._special_from = 0.0
         for _ in range(ROUNDS):
-            if not self._writer.step():
-                return
+            # Without anything to do, a step waits, and for nothing but real time.
+            if not self._spool.wait(0) or not self._writer._step():
+                break
+            self._spool.keep()
 
     def end(self) -> None:
         """Do as at SIGTERM."""
-        for _ in range(LAST_ROUNDS):
-            if not self._writer.step():
-                break
+        while self._writer._step(is_end=True):
+            pass
         self._spool.close()
-        self._writer.close()
+        self._influx.close()
 
     def abandon(self) -> None:
         """Let go of what a dead process would no longer hold; nothing is written."""
-        self._writer.close()
+        self._influx.close()
+
+
+class _StruckInflux(Influx):
+    """The database's client of a process that may be killed before or after a request."""
+
+    def __init__(self, settings: InfluxSettings, world: World) -> None:
+        super().__init__(settings)
+        self._world = world
+
+    def write(self, lines: Sequence[str]) -> Verdict:
+        """Send `lines`, unless the process is killed before; perhaps it is afterwards."""
+        self._strike("request")
+        verdict = super().write(lines)
+        if verdict is Verdict.STORED:
+            self._strike("acknowledged")
+        return verdict
 
     def _strike(self, where: str) -> None:
         if self._world.kill_next == where:

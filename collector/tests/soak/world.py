@@ -49,7 +49,9 @@ class Life:
 
     boot: Boot
     began: float
+    wall_began: float
     ended: float | None = None
+    wall_ended: float | None = None
     killed: bool = False
 
 
@@ -110,6 +112,8 @@ class World:
         self.reset_wh: dict[str, float] = dict.fromkeys(NAMES, 0.0)
         """What was used between a reading and the reset that followed, and is lost with it."""
 
+        self.kept: dict[str, tuple[float, float]] = {}
+        """For a stand-in: what it keeps."""
         self.boot: Boot | None = None
         self.boots: list[Boot] = []
         self.life: Life | None = None
@@ -181,7 +185,7 @@ class World:
 
     def begin_life(self) -> Life:
         assert self.boot is not None
-        self.life = Life(self.boot, self.now)
+        self.life = Life(self.boot, self.now, self.wall())
         self.lives.append(self.life)
         self.stop_asked = False
         return self.life
@@ -189,6 +193,7 @@ class World:
     def end_life(self, *, killed: bool) -> None:
         assert self.life is not None
         self.life.ended = self.now
+        self.life.wall_ended = self.wall()
         self.life.killed = killed
         self.life = None
         self.kill_next = None
@@ -279,9 +284,11 @@ class WorldClock:
         world.advance(world.boot.began + monotonic_s)
         if world.stall_s and not world.stop_asked:
             stall_s, world.stall_s = world.stall_s, 0.0
-            world.stalled.begin(world.now)
+            began = (world.now, world.wall())
             world.advance(world.now + stall_s)
-            world.stalled.end(world.now + INTERVAL_S)
+            for first, last in zip(began, (world.now, world.wall()), strict=True):
+                world.stalled.begin(first)
+                world.stalled.end(last + INTERVAL_S)
         return not world.stop_asked
 
     def is_synchronised(self) -> bool:
