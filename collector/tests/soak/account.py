@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pzem.meter import Outcome, Silent, heard
+from pzem.moment import slot_at
 from pzem.registers import Reading
 from soak.day import Rows
 from soak.world import INTERVAL_S, NAMES, Life, Read, World
@@ -363,7 +364,7 @@ def _is_far_off(life: Life) -> bool:
 
 
 def _grid(seconds: float) -> int:
-    return int(seconds / INTERVAL_S + 0.5) * INTERVAL_S
+    return slot_at(seconds, INTERVAL_S)
 
 
 def _when(read: Read) -> float:

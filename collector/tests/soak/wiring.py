@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from pzem.config import InfluxSettings
+from pzem.collector import Collector
+from pzem.config import Config, InfluxSettings, MeterSettings
 from pzem.influx import Influx, Verdict, Writer
+from pzem.recall import NoAnswerError, Recall, ask
 from pzem.spool import Spool
-from soak.stand_ins import StandInCollector, StandInLifetime
+from pzem.testing import ORIGINAL_WIRING
 from soak.world import Killed, World, WorldClock, WorldPorts
 
 ROUNDS: Final = 4
@@ -31,16 +34,30 @@ class Wired:
         assert world.boot is not None
         self._world = world
         boot_id = world.boot.boot_id
-        self._influx = _StruckInflux(InfluxSettings(url, database), world)
+        settings = InfluxSettings(url, database)
+        self._influx = _StruckInflux(settings, world)
         self._spool = Spool(state_dir, boot_id, SPOOL_BYTES, world.monotonic, background=False)
-        self._writer = Writer(self._spool, self._influx)
-        self._collector = StandInCollector(
+        self._writer = _PumpedWriter(self._spool, self._influx)
+        self._recall = _PumpedRecall(settings)
+        config = Config(
+            tuple(
+                MeterSettings(w.name, w.address, w.supply, w.leg, w.fed_from)
+                for w in ORIGINAL_WIRING
+            ),
+            state_dir=state_dir,
+            runtime_dir=runtime_dir,
+            clock="wait",
+            thermal_zone=Path("/nowhere"),
+            influxdb=settings,
+        )
+        self._collector = Collector(
+            config,
+            WorldPorts(world),  # type: ignore[arg-type]
+            self._spool,
+            self._writer,
+            self._recall,
             WorldClock(world, self.pump),
             boot_id,
-            WorldPorts(world),
-            self._spool,
-            self._influx,
-            StandInLifetime(world.kept),
         )
 
     def run(self) -> None:
@@ -50,16 +67,18 @@ class Wired:
     def pump(self) -> None:
         """Let keeper and writer do what they get done between two slots."""
         self._spool.keep()
+        self._recall.pump()
         self._writer._special_from = 0.0
         for _ in range(ROUNDS):
             # Without anything to do, a step waits, and for nothing but real time.
-            if not self._spool.wait(0) or not self._writer._step():
+            if not self._spool.wait(0) or not self._writer.step():
                 break
             self._spool.keep()
 
     def end(self) -> None:
         """Do as at SIGTERM."""
-        while self._writer._step(is_end=True):
+        self._collector.close()
+        while self._writer.step(is_end=True):
             pass
         self._spool.close()
         self._influx.close()
@@ -67,6 +86,24 @@ class Wired:
     def abandon(self) -> None:
         """Let go of what a dead process would no longer hold; nothing is written."""
         self._influx.close()
+
+
+class _PumpedWriter(Writer):
+    """A writer that others have do one thing after the other."""
+
+    def is_alive(self) -> bool:
+        """Tell that it works."""
+        return True
+
+
+class _PumpedRecall(Recall):
+    """What asks for the last words between two slots, and not in a thread of its own."""
+
+    def pump(self) -> None:
+        """Ask, until there is an answer."""
+        if self._answer is None:
+            with contextlib.suppress(NoAnswerError):
+                self._answer = ask(self._settings)
 
 
 class _StruckInflux(Influx):

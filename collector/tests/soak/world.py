@@ -316,7 +316,7 @@ class WorldPorts:
     def troubles(self) -> dict[str, str | None]:
         return {f"/dev/ttyUSB{number}": None for number in range(len(NAMES))}
 
-    def reset_energy(self, name: str) -> bool:
+    def reset_energy(self, name: str, deadline: float) -> bool:
         if isinstance(self._world._outcome(name), Silent | Faulty):
             return False
         self._world.reset_register(name)

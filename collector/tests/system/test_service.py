@@ -109,7 +109,7 @@ def test_silence_and_faults_are_states_and_no_values(
         simulator.order("overrange mainB amps 105")
         wanted = (2, "over_range amps 105.0")
         eventually(lambda: states("mainB").count(wanted) >= 4, "a fault in the database")
-        eventually(lambda: (1, "not_found") in states("gen"), "silence in the database")
+        eventually(lambda: (1, "no_answer") in states("gen"), "silence in the database")
         simulator.order("heal")
         eventually(lambda: states("gen")[-1] == (0, None), "the generator's meter is read")
         eventually(lambda: (0, None) in states("mainB"), "mainB is read")

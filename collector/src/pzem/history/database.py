@@ -20,7 +20,14 @@ POINTS_A_REQUEST: Final = 5000
 """What InfluxDB's own guide recommends."""
 
 _DROPPED = re.compile(r"dropped=(\d+)")
-_PASSING = ("timeout", "interrupted", "limit exceeded", "not execute", "engine is closed")
+_PASSING = (
+    "timeout",
+    "interrupted",
+    "limit exceeded",
+    "not execute",
+    "engine is closed",
+    "is disabled",
+)
 """Words of errors that are over when the server is less busy, or up again."""
 
 
