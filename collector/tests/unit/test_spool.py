@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import shutil
 import sqlite3
 import threading
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -15,7 +17,7 @@ import pytest
 from pzem.moment import Moment, slot_at
 from pzem.spool import Block, Delivery, Erasure, Placement, Spool
 from pzem.spool import spool as module
-from pzem.spool.file import SpoolFile
+from pzem.spool.file import Row, SpoolFile
 from pzem.spool.parcel import measurement, unpack
 
 NOON = 1_800_014_400
@@ -222,6 +224,7 @@ class TestWhileItDoesNot:
         with monkeypatch.context() as patch:
             patch.setattr(SpoolFile, "add", deliver_meanwhile)
             bench.wait()
+        assert bench.spool.depth().trouble is None
         assert bench.blocks() == 0
         assert bench.files != []
         bench.spool.keep()
@@ -726,6 +729,52 @@ class TestShown:
         again = bench.spool.next(500)
         assert again == erasure
         assert not [stamp for stamp in sent if erasure.first_s <= stamp <= erasure.last_s]
+
+    def _during_a_commit(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch, happens: Callable[[], None]
+    ) -> None:
+        genuine = SpoolFile.add
+
+        def add(file: SpoolFile, rows: Iterable[Row]) -> None:
+            genuine(file, rows)
+            happens()
+
+        bench.put(1000)
+        with monkeypatch.context() as patch:
+            patch.setattr(SpoolFile, "add", add)
+            bench.wait()
+        assert bench.spool.depth().trouble is None
+
+    def test_a_time_that_arrives_during_a_commit_waits_for_the_next(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        bench.fill(60, is_true=False)
+        known = functools.partial(bench.spool.time_is_known, "boot", NOON - 1000.0, 5, NOON + 1000)
+        self._during_a_commit(bench, monkeypatch, known)
+        bench.stored.clear()
+        while isinstance(todo := bench.spool.next(500), Delivery):
+            assert [parcel.stamp_s for parcel in todo.parcels] == [NOON + 5000]
+            bench.spool.done(todo)
+        bench.spool.keep()
+        bench.deliver()
+        assert len(bench.watts) == 60
+
+    def test_an_erasure_during_a_commit_is_known_to_the_card_with_the_next(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self._shown(bench)
+        bench.spool.time_is_known("boot", NOON + 100 - 1000.0, 5, NOON + 10_000)
+        bench.spool.keep()
+        erasure = bench.spool.next(500)
+        assert isinstance(erasure, Erasure)
+        self._during_a_commit(bench, monkeypatch, lambda: bench.spool.erased(erasure))
+        bench.put(30)
+        while isinstance(todo := bench.spool.next(500), Delivery):
+            assert min(parcel.stamp_s for parcel in todo.parcels) > erasure.last_s
+            bench.spool.done(todo)
+        bench.crash()
+        bench.spool.keep()
+        assert bench.spool.next(500) == erasure
 
     def test_a_restart_in_the_same_boot_goes_on_where_it_was(self, bench: Bench) -> None:
         self._shown(bench)
