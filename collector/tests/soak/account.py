@@ -16,7 +16,7 @@ from pzem.meter import Outcome, Silent, heard
 from pzem.moment import slot_at
 from pzem.registers import Reading
 from soak.day import Rows
-from soak.world import INTERVAL_S, NAMES, Life, Read, World
+from soak.world import INTERVAL_S, NAMES, Life, Read, Reset, World
 
 COMMIT_S: Final = 30.0
 """What is not acknowledged is on the card after this time, at the latest."""
@@ -320,7 +320,6 @@ class _Accountant:
     # --- energy
 
     def _lifetime(self) -> None:
-        world = self._world
         for name in NAMES:
             truth = self._truth_wh(name)
             stored = [
@@ -333,17 +332,37 @@ class _Accountant:
             if not stored:
                 self._wrong.append(f"{name} has no lifetime energy")
                 continue
-            missed = world.reset_wh[name] + world.resets[name]
+            resets = [reset for reset in self._world.resets if reset.name == name]
+            hidden = sum(map(self._hidden_wh, resets))
             first_s, first_wh = stored[0]
             last_s, last_wh = stored[-1]
             counted = last_wh - first_wh
             used = truth[last_s] - truth[first_s]
             self._result.lines.append(
-                f"{name}: {used} Wh used, {counted:.0f} Wh counted, {world.resets[name]} resets "
-                f"that hid {world.reset_wh[name]:.0f} Wh"
+                f"{name}: {used} Wh used, {counted:.0f} Wh counted, {len(resets)} resets "
+                f"that may hide {hidden:.0f} Wh"
             )
-            if not used - missed <= counted <= used:
+            if not used - hidden <= counted <= used:
                 self._wrong.append(f"{name}: {used} Wh used, {counted} Wh counted")
+
+    def _hidden_wh(self, reset: Reset) -> float:
+        """Return what no collector can know of a reset: what was used since it looked last.
+
+        Where the register has passed its old value before it is read again, as on a line
+        that is in trouble, it does not even show that it was set back.
+        """
+        before = reset.before
+        if before is None:
+            return 1.0
+        reading = before.outcomes[reset.name]
+        assert isinstance(reading, Reading)
+        hidden_wh = reset.truth_wh - before.truth_wh[reset.name] + 1.0
+        for read in self._world.reads:
+            after = read.outcomes[reset.name]
+            if read.true_s > reset.at and isinstance(after, Reading) and not read.in_hand:
+                passed = after.energy_wh >= reading.energy_wh
+                return hidden_wh + (reading.energy_wh if passed else 0.0)
+        return hidden_wh
 
     def _truth_wh(self, name: str) -> dict[int, int]:
         return {self._stamp(read): read.truth_wh[name] for read in self._world.reads}

@@ -70,6 +70,18 @@ class Read:
     """The process ended before it could do anything with it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """A register that was set back to zero."""
+
+    name: str
+    at: float
+    before: Read | None
+    """The last reading before."""
+    truth_wh: int
+    """What the meter had counted by then."""
+
+
 @dataclass(slots=True)
 class Spans:
     """When something was so."""
@@ -108,9 +120,7 @@ class World:
         self.trouble: dict[str, Silent | Faulty] = {}
         """What a meter's line makes of its answer, by name."""
         self.reads: list[Read] = []
-        self.resets: dict[str, int] = dict.fromkeys(NAMES, 0)
-        self.reset_wh: dict[str, float] = dict.fromkeys(NAMES, 0.0)
-        """What was used between a reading and the reset that followed, and is lost with it."""
+        self.resets: list[Reset] = []
 
         self.kept: dict[str, tuple[float, float]] = {}
         """For a stand-in: what it keeps."""
@@ -227,9 +237,7 @@ class World:
 
     def reset_register(self, name: str) -> None:
         self._count()
-        self.resets[name] += 1
-        if (last := self.last_reading(name)) is not None:
-            self.reset_wh[name] += self._counted_wh[name] - last.truth_wh[name]
+        self.resets.append(Reset(name, self.now, self.last_reading(name), self._counted_wh[name]))
         self.house.meters[name].energy_wh = 0.0
         self._register_wh[name] = 0
 

@@ -81,6 +81,11 @@ class Influxd:
         """The server's address."""
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def pid(self) -> int | None:
+        """The server's process; None while it does not run."""
+        return None if self._process is None else self._process.pid
+
     def __enter__(self) -> Influxd:
         try:
             self.start()
