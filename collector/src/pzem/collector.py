@@ -83,6 +83,8 @@ class Collector:
         self._status = StatusFile(config, self._started)
         self._thermometer = Thermometer(config.thermal_zone)
         self._announcer = Announcer()
+        self._depth = spool.depth()
+        """What waits in the spool, without the slot in hand."""
         self._recalled = False
         self._busy_said: set[str] = set()
 
@@ -151,7 +153,7 @@ class Collector:
         }
         sample = Sample(moment, outcomes)
         energies = self._lifetime.take(sample)
-        depth = self._spool.depth()
+        depth = self._depth = self._spool.depth()
         stuck = {name for name, energy in energies.items() if energy.estimated}
         oldest_age_s = None if depth.oldest_s is None else float(moment.unix_s - depth.oldest_s)
         system = SystemState(self._timekeeper.is_true, depth.blocks, oldest_age_s, depth.trouble)
@@ -181,7 +183,7 @@ class Collector:
             watts=supply.watts,
             volt_amps=supply.volt_amps,
             energies=cycle.energies,
-            spool=self._spool.depth(),
+            spool=self._depth,
             database=Database(
                 self._writer.last_write_s, self._writer.why or None, tuple(self._writer.stored)
             ),

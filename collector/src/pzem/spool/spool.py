@@ -840,8 +840,8 @@ class Spool:
         if not self._is_leftover(boot) or boot.undated_on_card == 0:
             return None
         ours = self._boots.get(self._boot_id)
-        is_shown = ours is not None and (ours.shown or ours.place_after_s) is not None
-        if self._boot_start_s is None and is_shown:
+        is_overdue = ours is not None and ours.wish is not None
+        if self._boot_start_s is None and not is_overdue:
             return None  # the last slot in the database may be one of ours
         return Placement(boot.boot_id, self._boot_start_s)
 
