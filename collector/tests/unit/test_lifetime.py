@@ -242,6 +242,21 @@ class TestStandingStill:
         assert bench.energy == MeterEnergy(1001 + 61 * 5, estimated=True)
         assert bench.shows(1001 + 62 * 5, *[1001 + 63 * 5] * 3, watts=3600) == 1001 + 63 * 5
 
+    def test_a_short_one_is_caught_up_too(self, bench: Bench) -> None:
+        """With a meter that shows its count each minute, say."""
+        bench.shows(*[1001] * 8, watts=20_000)
+        assert bench.shows(1217, watts=20_000) is None
+        assert bench.shows(1245, 1273, watts=20_000) == 1273
+
+    def test_a_gap_after_it_is_judged_as_any_other(self, bench: Bench) -> None:
+        bench.shows(*[1001] * 21, watts=3600)
+        bench.pass_by(3600)
+        assert bench.shows(9001, 9001, 9001) == 9001
+        bench.lifetime.replaced("mainA")
+        assert bench.shows(9001) == 9001  # the new meter's 7900 Wh are made up for
+        bench.pass_by(7200)
+        assert bench.shows(16_911, 16_911, 16_911) == 9011
+
     def test_gaps_are_not_bridged(self, bench: Bench) -> None:
         bench.shows(*[1001] * 21, watts=3600)
         bench.pass_by(600)

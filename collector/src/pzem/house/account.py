@@ -19,7 +19,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 from pzem.house.bridge import Bridge
-from pzem.house.register import SET_BACK_WH, Kind, Step, elapsed_s, judge, most_wh
+from pzem.house.register import SET_BACK_WH, SURE_S, Kind, Step, elapsed_s, judge, most_wh
 from pzem.moment import Moment
 
 CONFIRM_S: Final = 10.0
@@ -283,8 +283,9 @@ class Account:
         seconds = elapsed_s(before.moment, after.moment)
         step = judge(before.register_wh, after.register_wh, seconds, reset_sent=self._reset_sent)
         grown_wh = after.register_wh - before.register_wh
-        if step.kind is Kind.JUMPED and grown_wh <= self._bridge.bridged_wh + most_wh(seconds):
-            return Step(Kind.GREW, grown_wh, sure=False)  # it had only not shown its count
+        most_then_wh = most_wh(SURE_S if seconds is None else min(seconds, SURE_S))
+        if 0 < grown_wh <= self._bridge.used_wh + most_then_wh and not step.sure:
+            return Step(Kind.CAUGHT_UP, grown_wh, sure=False)
         return step
 
     def _believe(self, step: Step | None, mark: _Mark) -> None:
@@ -299,7 +300,7 @@ class Account:
             self._relate()
             return
         last, self._last = self._last, mark
-        if step.kind is Kind.GREW and (step.sure or self._bridge.is_stuck):
+        if step.kind is Kind.CAUGHT_UP or (step.kind is Kind.GREW and step.sure):
             self._grow(step.counted_wh, mark, elapsed_s(last.moment, mark.moment))
         else:
             self._break(step, last, mark)
@@ -345,6 +346,9 @@ class Account:
 
     def _break(self, step: Step, last: _Mark, mark: _Mark) -> None:
         """Count a step that is no plain growth."""
+        if step.kind is Kind.GREW:
+            # It may hold what was bridged, as in `Bridge.moves`.
+            step = replace(step, counted_wh=max(0.0, step.counted_wh - self._bridge.bridged_wh))
         self._bridge.restart(mark.watts)
         self.has_changed = True
         if self._is_replacement(step, last.register_wh, mark.register_wh):
@@ -397,7 +401,6 @@ class Account:
         if self._is_replaced_before(link, known):
             counted_wh = 0.0
         elif link.kind is Kind.GREW:
-            # What it grew by may hold what was bridged, as in `Bridge.moves`.
             counted_wh = max(0.0, counted_wh - known.bridged_wh)
         self._link = link
         self._start_wh = known.lifetime_wh + counted_wh

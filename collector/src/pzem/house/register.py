@@ -43,6 +43,9 @@ class Kind(Enum):
     JUMPED = "jumped"
     """It rose by more than a meter can measure in that time."""
 
+    CAUGHT_UP = "caught up"
+    """It rose by what the power says was used while it had stood still."""
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
