@@ -104,11 +104,20 @@ class Server:
         Raises nothing: nothing depends on it.
         """
         try:
-            answer = self._ask("GET", "debug/vars", {}, None)
-            told = json.loads(answer.content)["memstats"]
+            told = self._statistics()["memstats"]
             return (float(told["Sys"]) - float(told["HeapReleased"])) / 1e6
         except (AwayError, ImportFailedError, ValueError, TypeError, KeyError):
             return None
+
+    def shards_with_files(self, database: str) -> int:
+        """Return how many shards of `database` have files on disk that can be read."""
+        return sum(
+            part["values"]["numFiles"] > 0
+            for part in self._statistics().values()
+            if isinstance(part, dict)
+            and part.get("name") == "tsm1_filestore"
+            and part["tags"]["database"] == database
+        )
 
     def write(self, database: str, policy: str, lines: Sequence[str]) -> tuple[int, str]:
         """Store `lines` (times in ns); return how many were refused for good, and why."""
@@ -126,6 +135,14 @@ class Server:
             second = self.write(database, policy, lines[half:])
             return first[0] + second[0], first[1] or second[1]
         raise self._refusal(answer.status_code, why)
+
+    def _statistics(self) -> dict[str, Any]:
+        answer = self._ask("GET", "debug/vars", {}, None)
+        try:
+            statistics: dict[str, Any] = json.loads(answer.content)
+        except ValueError as error:
+            raise AwayError("the answer broke off") from error
+        return statistics
 
     def _ask(
         self, how: str, what: str, params: dict[str, str], body: bytes | None
