@@ -325,7 +325,8 @@ class _Accountant:
             stored = [
                 (stamp, float(slot.meters[name]["lifetime_wh"]))
                 for stamp, slot in sorted(self._stored.items())
-                if not slot.provisional
+                if stamp in truth
+                and not slot.provisional
                 and name in slot.meters
                 and slot.meters[name].get("lifetime_wh") is not None
             ]

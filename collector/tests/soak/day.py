@@ -10,6 +10,7 @@ from random import Random
 from typing import Any, Final
 
 from pzem.meter import Faulty, Silent
+from pzem.registers import Reading
 from pzem.testing.house import State
 from pzem.testing.influxd import Influxd
 from soak.plan import CALM_S, Event, time_arrives_after
@@ -275,10 +276,15 @@ class Day:
         What a reset hides while nobody looks, nobody can know: not how much was used.
         """
         world, name = self.world, event.words[0]
-        last = world.last_reading(name)
+        last = world.reads[-4:]
         calm = all(abs(world.now - at) > CALM_RESET_S for at in self._ends)
-        watched = world.life is not None and world.now - world.life.began > CALM_RESET_S
-        if calm and watched and last is not None and world.now - last.true_s < 2 * INTERVAL_S:
+        watched = (
+            world.life is not None
+            and world.now - world.life.began > CALM_RESET_S
+            and world.now - last[0].true_s < 5 * INTERVAL_S
+            and all(isinstance(read.outcomes[name], Reading) for read in last)
+        )
+        if calm and watched:
             world.reset_register(name)
         else:
             world.at(world.now + 7.0, lambda: self._do_reset(event))
