@@ -117,7 +117,7 @@ def steady(place: Card, folder: Path, slots: int) -> Written:
             now = block.moment.monotonic_s
             spool.put(block)
             spool.keep()
-            writer._step()
+            writer.step()
 
         written = _played(place, [_pid(running)], slots, cycle)
         left = spool.depth().blocks
