@@ -534,6 +534,8 @@ class TestProvisional:
         spool = Spool(tmp_path, "next boot", 10_000_000)
         writer = Writer(spool, Influx(InfluxSettings(influxd.url, database)))
         writer.start()
+        live = Moment(NOW + 600, 5.0, "next boot")
+        spool.put(Block(live, ("collector cycle_s=0.1",)))
         eventually(lambda: spool.depth().blocks == 0, "the spool is empty")
         writer.stop(timeout_s=10)
         spool.close()
