@@ -16,8 +16,12 @@ from virtual_pi.bench import Bench
 from virtual_pi.machine import BOOT_AT_MIB
 from virtual_pi.progress import Figure, Tell
 from virtual_pi.truth import displayed, false_points, missing_points
+from virtual_pi.waiting import wait_until
 
 SERVICES = EXPECTED["services"]
+DATABASE_DOWN_S = 90.0
+UNCOMMITTED_S = 30.0
+"""What InfluxDB does not take reaches the card at least so often."""
 RESTARTS = f"systemctl show --value -p NRestarts {' '.join(SERVICES)}"
 CUTS = int(os.environ.get("VIRTUAL_PI_CUTS", "20"))
 AFTER_S = (1.0, 30.0)
@@ -80,6 +84,30 @@ def test_cut(running: Bench, life: Life, number: int, tell: Tell) -> None:
     assert false_points(stored, shown) == []
     assert running.wait_until_running() == "running"
     assert running.host.check_output(RESTARTS).split() == ["0"] * len(SERVICES)
+
+
+def test_a_cut_while_the_database_is_down(running: Bench, life: Life, tell: Tell) -> None:
+    running.host.check_output("systemctl stop influxdb.service")
+    stopped_s = time.time()
+    time.sleep(DATABASE_DOWN_S)
+    cut_s = running.cut()
+    life.first_slot = 0
+    running.start()
+    life.first_slot = running.wait_for_slots(cut_s)
+    kept_to_s = cut_s - UNCOMMITTED_S - INTERVAL_S
+
+    def missing() -> list[str]:
+        stored, shown = running.stored(stopped_s - 60), displayed(running.journal)
+        return missing_points(stored, shown, int(stopped_s - 60), kept_to_s)
+
+    wait_until(lambda: not missing(), 120, "what was kept on the card does not reach the database")
+    stored = running.stored(stopped_s - 60)
+    assert [slot for slot in stored if stopped_s < slot <= kept_to_s], "kept on the card"
+    assert false_points(stored, displayed(running.journal)) == []
+    last = max(slot for slot in stored if slot < cut_s)
+    tell(f"  without InfluxDB, the last slot kept was {cut_s - last:.0f} s before the cut")
+    left = running.host.run("find /var/lib/pzem -name 'spool*'").stdout
+    assert left == ""
 
 
 def test_the_file_systems_are_sound_after_all_that(running: Bench) -> None:
