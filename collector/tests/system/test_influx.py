@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import logging
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pzem.config import ConfigError, InfluxSettings
-from pzem.influx import Influx, Verdict, Writer
+from pzem.influx import Influx, InfluxError, Verdict, Writer
 from pzem.moment import Moment
 from pzem.spool import Block, Spool
 from pzem.testing.influxd import Influxd, free_port
@@ -208,3 +216,406 @@ def test_the_environment_does_not_come_between(
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
     monkeypatch.delenv("no_proxy", raising=False)
     assert Influx(InfluxSettings(influxd.url, database)).write(cycle(0)) is Verdict.STORED
+
+
+class Answering:
+    """A server that answers each request with the given bytes, slowly if asked to.
+
+    It stands in for what a real InfluxDB cannot be made to say.
+    """
+
+    def __init__(self, answer: bytes, pause_s: float = 0.0) -> None:
+        self._answer = answer
+        self._pause_s = pause_s
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+
+    def __enter__(self) -> Answering:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        with contextlib.suppress(OSError):
+            socket.create_connection(self._listener.getsockname()).close()
+        self._thread.join(30)
+        self._listener.close()
+
+    def _serve(self) -> None:
+        while not self._stopped.is_set():
+            client, _ = self._listener.accept()
+            with client, contextlib.suppress(OSError):
+                client.settimeout(30)
+                head = b""
+                while b"\r\n\r\n" not in head:
+                    piece = client.recv(65536)
+                    if not piece:
+                        break
+                    head += piece
+                if not self._pause_s:
+                    client.sendall(self._answer)
+                    continue
+                for one in self._answer:
+                    client.sendall(bytes([one]))
+                    if self._stopped.wait(self._pause_s):
+                        break
+
+
+def answer(status: str, body: bytes = b"", *headers: str) -> bytes:
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", "Connection: close", *headers]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+INFLUX = "X-Influxdb-Version: 1.8.10"
+
+
+@pytest.mark.parametrize(
+    ("said", "verdict", "why"),
+    [
+        (answer("204 No Content", b"", INFLUX), Verdict.STORED, ""),
+        (answer("204 No Content"), Verdict.LATER, "not InfluxDB (HTTP 204)"),
+        (answer("200 OK", b"<html>", INFLUX), Verdict.LATER, "<html>"),
+        (answer("400 Bad Request", b"hello"), Verdict.LATER, "not InfluxDB (HTTP 400)"),
+        (answer("302 Found", b"", "Location: /elsewhere"), Verdict.LATER, "redirects"),
+        (
+            answer("400 Bad Request", b'{"error":"partial write: x dropped=1"}', INFLUX),
+            Verdict.PARTLY,
+            "partial write",
+        ),
+        (
+            answer("400 Bad Request", b'{"error":"unable to parse"}', INFLUX),
+            Verdict.UNREADABLE,
+            "unable to parse",
+        ),
+        (answer("400 Bad Request", b'{"error":"no"}', INFLUX), Verdict.REFUSED, "no"),
+        (answer("404 Not Found", b'{"error":"gone"}', INFLUX), Verdict.LATER, "gone"),
+        (answer("413 Too Large", b'{"error":"big"}', INFLUX), Verdict.TOO_LARGE, "big"),
+        (answer("413 Too Large", b"nginx"), Verdict.LATER, "not InfluxDB (HTTP 413)"),
+        (answer("500 Oops", b'{"error":"oops"}', INFLUX), Verdict.FAILED, "server error: oops"),
+        (answer("502 Bad Gateway", b"nginx"), Verdict.LATER, "server error: nginx"),
+        (
+            answer("204 No Content", b"\xc1", "Content-Type: application/x-msgpack"),
+            Verdict.LATER,
+            "not InfluxDB",
+        ),
+        (b"this is no HTTP\r\n\r\n", Verdict.LATER, "no connection"),
+        (b"", Verdict.LATER, "no connection"),
+        (b"HTTP/1.1 500 x\r\nContent-Length: 100\r\n\r\nshort", Verdict.LATER, ""),
+        (b"HTTP/1.1 500 x\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc",
+         Verdict.LATER, ""),
+    ],
+)  # fmt: skip
+def test_each_answer_has_its_verdict(said: bytes, verdict: Verdict, why: str) -> None:
+    with Answering(said) as server:
+        influx = Influx(InfluxSettings(server.url))
+        assert influx.write(cycle(0)) is verdict
+        assert why in influx.why
+        influx.close()
+
+
+def test_a_server_that_trickles_does_not_hold_up_the_writer() -> None:
+    with Answering(answer("204 No Content", b"", INFLUX), pause_s=0.2) as server:
+        influx = Influx(InfluxSettings(server.url), request_s=1.0)
+        assert influx.write(cycle(0)) is Verdict.FAILED
+        assert influx.why == "no answer within 1 s"
+        influx.close()
+
+
+def test_a_server_that_trickles_its_body_does_not_either() -> None:
+    slow = answer("500 Oops", b"x" * 100, INFLUX)
+    with Answering(slow, pause_s=0.01) as server:
+        influx = Influx(InfluxSettings(server.url), request_s=1.0)
+        assert influx.write(cycle(0)) is Verdict.FAILED
+        assert influx.why == "no answer within 1 s"
+        influx.close()
+
+
+class TestQuestions:
+    def test_rows_have_tags_fields_and_time(self, influxd: Influxd, database: str) -> None:
+        influx = Influx(InfluxSettings(influxd.url, database))
+        influx.write(cycle(0))
+        text = "SELECT last(watts) FROM meter WHERE time <= $now GROUP BY meter"
+        (row,) = influx.query(text, {"now": NOW * 10**9})
+        assert (row["meter"], row["last"], row["time"]) == ("mainA", 0, NOW)
+
+    def test_what_is_not_there_has_no_rows(self, influxd: Influxd, database: str) -> None:
+        influx = Influx(InfluxSettings(influxd.url, database))
+        assert influx.query("SELECT watts FROM nothing") == []
+
+    def test_a_question_may_fail(self, influxd: Influxd, database: str) -> None:
+        influx = Influx(InfluxSettings(influxd.url, database))
+        with pytest.raises(InfluxError, match="error parsing query"):
+            influx.query("SELECT")
+        with pytest.raises(InfluxError, match="database not found"):
+            Influx(InfluxSettings(influxd.url, "nowhere")).query("SELECT watts FROM meter")
+        away = Influx(InfluxSettings(f"http://127.0.0.1:{free_port()}"))
+        with pytest.raises(InfluxError, match="no connection"):
+            away.query("SELECT watts FROM meter")
+
+    @pytest.mark.parametrize("body", [b"[]", b"{}", b"hello", b'{"results":[{"series":1}]}'])
+    def test_an_answer_may_be_none(self, body: bytes) -> None:
+        with (
+            Answering(answer("200 OK", body, INFLUX)) as server,
+            pytest.raises(InfluxError, match="not InfluxDB"),
+        ):
+            Influx(InfluxSettings(server.url)).query("SELECT watts FROM meter")
+
+
+def test_a_poison_point_in_a_backlog_costs_no_other(
+    influxd: Influxd, database: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The server stores the good ones, and says which one it never will."""
+    spool = Spool(tmp_path, "boot", 10_000_000)
+    for number in range(300):
+        poison = ['meter,meter=mainA watts="text" 5', "garbage"] if number == 137 else []
+        spool.put(block(number, *poison))
+    spool.close()
+    spool = Spool(tmp_path, "boot", 10_000_000)
+    writer = Writer(spool, Influx(InfluxSettings(influxd.url, database)))
+    writer.start()
+    eventually(lambda: len(watts(influxd, database)) == 300, "all good points are stored")
+    eventually(lambda: spool.depth().blocks == 0, "the spool is empty")
+    writer.stop(timeout_s=10)
+    spool.close()
+    assert "refused points for good" in caplog.text
+    assert not (tmp_path / "spool.sqlite3").exists()
+
+
+class Moody(Influx):
+    """The real database, but for one point at which it says `mood`.
+
+    It stands in for refusals that InfluxDB does not explain.
+    """
+
+    def __init__(self, settings: InfluxSettings, poison: str, mood: Verdict) -> None:
+        super().__init__(settings)
+        self.poison = poison
+        self.mood = mood
+        self.requests = 0
+
+    def write(self, lines: Sequence[str]) -> Verdict:
+        self.requests += 1
+        if any(self.poison in line for line in lines):
+            self.why = "I do not like it"
+            return self.mood
+        return super().write(lines)
+
+
+@pytest.mark.parametrize("mood", [Verdict.REFUSED, Verdict.TOO_LARGE])
+def test_a_point_that_is_refused_without_a_word_is_searched_and_dropped(
+    influxd: Influxd,
+    database: str,
+    tmp_path: Path,
+    mood: Verdict,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    spool = Spool(tmp_path, "boot", 10_000_000)
+    for number in range(300):
+        spool.put(block(number, *(["poison x=1.0 5"] if number == 137 else [])))
+    influx = Moody(InfluxSettings(influxd.url, database), "poison", mood)
+    writer = Writer(spool, influx)
+    writer.start()
+    eventually(lambda: len(watts(influxd, database)) == 300, "all others are stored")
+    eventually(lambda: spool.depth().blocks == 0, "the spool is empty")
+    writer.stop(timeout_s=10)
+    spool.close()
+    assert "I do not like it: poison x=1.0 5" in caplog.text
+    assert influx.requests < 100
+
+
+def test_a_block_on_which_the_server_fails_does_not_block_the_rest(
+    influxd: Influxd,
+    database: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("pzem.influx.writer.FIRST_RETRY_S", 0.01)
+    monkeypatch.setattr("pzem.influx.writer.LAST_RETRY_S", 0.05)
+    spool = Spool(tmp_path, "boot", 10_000_000)
+    for number in range(50):
+        spool.put(block(number))
+    spool.close()
+    spool = Spool(tmp_path, "boot", 10_000_000)
+    influx = Moody(InfluxSettings(influxd.url, database), "watts=7.0", Verdict.FAILED)
+    writer = Writer(spool, influx)
+    writer.start()
+    numbers = itertools.count(50)
+
+    def others_are_stored() -> bool:
+        spool.put(block(next(numbers)))
+        return {*range(50)} - {7} <= {int(value) for value in watts(influxd, database)}
+
+    eventually(others_are_stored, "all others are stored")
+    eventually(lambda: spool.depth().blocks == 1, "only one is left")
+    writer.stop(timeout_s=10)
+    spool.close()
+    assert (tmp_path / "spool.sqlite3").exists()
+
+
+def test_an_unexpected_error_ends_the_writer_with_a_word(
+    tmp_path: Path, influxd: Influxd, database: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    spool = Spool(tmp_path, "boot", 10_000_000)
+    influx = Influx(InfluxSettings(influxd.url, database))
+    influx.write = lambda _: 1 / 0  # type: ignore[method-assign, assignment, return-value]
+    writer = Writer(spool, influx)
+    writer.start()
+    spool.put(block(0))
+    writer.join(60)
+    assert not writer.is_alive()
+    assert "the writer failed; this is a defect" in caplog.text
+    spool.close()
+
+
+def test_a_damaged_block_costs_itself_alone(
+    influxd: Influxd, database: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    spool = Spool(tmp_path, "boot", 10_000_000)
+    for number in range(20):
+        spool.put(block(number))
+    spool.close()
+    with sqlite3.connect(tmp_path / "spool.sqlite3") as db:
+        db.execute("UPDATE blocks SET body = x'00112233' WHERE seq = 7")
+    db.close()
+    spool = Spool(tmp_path, "boot", 10_000_000)
+    writer = Writer(spool, Influx(InfluxSettings(influxd.url, database)))
+    writer.start()
+    eventually(lambda: spool.depth().blocks == 0, "the spool is empty")
+    writer.stop(timeout_s=10)
+    spool.close()
+    assert watts(influxd, database) == [*range(7), *range(8, 20)]
+    assert "a block of the spool is damaged" in caplog.text
+
+
+class TestProvisional:
+    def test_what_was_shown_is_replaced_when_the_time_comes(
+        self, influxd: Influxd, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("pzem.spool.spool.COMMIT_S", 0.05)
+        spool = Spool(tmp_path, "boot", 10_000_000)
+        writer = Writer(spool, Influx(InfluxSettings(influxd.url, database)))
+        writer.start()
+        influxd_write = Influx(InfluxSettings(influxd.url, database)).write
+        influxd_write([f"meter,meter=mainA watts=900.0 {NOW - 5}", f"other x=1.0 {NOW + 10}"])
+        for number in range(10):
+            monotonic_s = 100.0 + 5 * number
+            moment = Moment(NOW + 5 * number, monotonic_s, "boot", is_true=False)
+            lines = (f"meter,meter=mainA watts={number}.0", "collector cycle_s=0.1")
+            spool.put(Block(moment, lines))
+        spool.show_undated(NOW - 100.0, 5)
+        marked = "SELECT provisional FROM collector WHERE provisional = 1"
+        eventually(lambda: len(influxd.query(marked, database)) == 10, "they are shown")
+        assert len(watts(influxd, database)) == 11
+        spool.time_is_known("boot", NOW + 3600 - 100.0 + 0.2, 5, NOW + 3600 + 50)
+        spool.put(Block(Moment(NOW + 3650, 150.0, "boot"), ("meter,meter=mainA watts=10.0",)))
+        eventually(lambda: spool.depth().blocks == 0, "the spool is empty")
+        writer.stop(timeout_s=10)
+        spool.close()
+        rows = influxd.query("SELECT watts FROM meter", database)
+        assert [(row["time"], row["watts"]) for row in rows] == [
+            (NOW - 5, 900),
+            *((NOW + 3600 + 5 * number, number) for number in range(11)),
+        ]
+        assert influxd.query(marked, database) == []
+        assert len(influxd.query("SELECT x FROM other", database)) == 1
+        assert list(tmp_path.iterdir()) == []
+
+    def test_what_an_earlier_boot_left_comes_after_what_is_stored(
+        self, influxd: Influxd, database: str, tmp_path: Path
+    ) -> None:
+        Influx(InfluxSettings(influxd.url, database)).write([f"collector cycle_s=0.1 {NOW}"])
+        spool = Spool(tmp_path, "boot", 10_000_000)
+        for number in range(10):
+            moment = Moment(NOW - 60 + 5 * number, 100.0 + 5 * number, "boot", is_true=False)
+            spool.put(Block(moment, (f"meter,meter=mainA watts={number}.0",)))
+        spool.close()
+        spool = Spool(tmp_path, "next boot", 10_000_000)
+        writer = Writer(spool, Influx(InfluxSettings(influxd.url, database)))
+        writer.start()
+        eventually(lambda: spool.depth().blocks == 0, "the spool is empty")
+        writer.stop(timeout_s=10)
+        spool.close()
+        rows = influxd.query("SELECT watts FROM meter", database)
+        assert [row["time"] for row in rows] == [NOW + 5 + 5 * number for number in range(10)]
+
+    def test_an_erasure_that_fails_holds_up_nothing_else(
+        self,
+        influxd: Influxd,
+        database: str,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        monkeypatch.setattr("pzem.spool.spool.COMMIT_S", 0.05)
+        spool = Spool(tmp_path, "boot", 10_000_000)
+        influx = Influx(InfluxSettings(influxd.url, database))
+        query = influx.query
+
+        def refuse(text: str, params: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+            if text.startswith("DELETE"):
+                raise InfluxError("not authorized to DELETE")
+            return query(text, params)
+
+        influx.query = refuse  # type: ignore[method-assign]
+        writer = Writer(spool, influx)
+        writer.start()
+        for number in range(3):
+            moment = Moment(NOW + 5 * number, 100.0 + 5 * number, "boot", is_true=False)
+            spool.put(Block(moment, (f"meter,meter=mainA watts={number}.0",)))
+        spool.show_undated(NOW - 100.0, 5)
+        eventually(lambda: len(watts(influxd, database)) == 3, "they are shown")
+        spool.time_is_known("boot", NOW - 95.0, 5, NOW + 1000)
+        eventually(lambda: "not authorized" in caplog.text, "a word about it")
+        spool.put(block(100))
+        eventually(lambda: 100 in watts(influxd, database), "what lies elsewhere is stored")
+        writer.stop(timeout_s=10)
+        spool.close()
+        assert caplog.text.count("not authorized to DELETE") == 1
+        assert Spool(tmp_path, "boot", 10_000_000, background=False).depth().blocks == 2
+        # the third block's true slot is free of provisional points: it was delivered
+
+
+CHILD = """
+import sys, time
+from pathlib import Path
+from pzem.config import InfluxSettings
+from pzem.influx import Influx, Writer
+from pzem.moment import Moment
+from pzem.spool import Block, Spool
+folder, url, database, first, now = sys.argv[1:]
+spool = Spool(Path(folder), "boot", 50_000_000)
+for number in range(int(first), int(first) + 200):
+    moment = Moment(int(now) + 5 * number, 5.0 * number, "boot")
+    spool.put(Block(moment, (f"meter,meter=mainA watts={number}.0",)))
+spool.close()
+spool = Spool(Path(folder), "boot", 50_000_000)
+writer = Writer(spool, Influx(InfluxSettings(url, database)))
+print("kept", flush=True)
+writer._most = writer._limit = 7
+writer.start()
+time.sleep(600)
+"""
+
+
+def test_a_kill_in_the_middle_of_delivery_loses_nothing(
+    influxd: Influxd, database: str, tmp_path: Path
+) -> None:
+    for round_ in range(5):
+        arguments = [str(tmp_path), influxd.url, database, str(200 * round_), str(NOW)]
+        with subprocess.Popen(
+            [sys.executable, "-c", CHILD, *arguments], stdout=subprocess.PIPE
+        ) as child:
+            assert child.stdout is not None
+            assert child.stdout.readline() == b"kept\n"
+            time.sleep(0.02 * round_)  # somewhere in it: nothing depends on where
+            child.kill()
+    spool = Spool(tmp_path, "boot", 50_000_000)
+    writer = Writer(spool, Influx(InfluxSettings(influxd.url, database)))
+    writer.start()
+    eventually(lambda: spool.depth().blocks == 0, "the spool is empty")
+    writer.stop(timeout_s=10)
+    spool.close()
+    assert watts(influxd, database) == list(range(1000))
+    assert list(tmp_path.iterdir()) == []

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import shutil
 import sqlite3
 import threading
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -15,7 +17,7 @@ import pytest
 from pzem.moment import Moment
 from pzem.spool import Block, Delivery, Erasure, Placement, Spool, grid
 from pzem.spool import spool as module
-from pzem.spool.file import SpoolFile
+from pzem.spool.file import Row, SpoolFile
 from pzem.spool.parcel import measurement, unpack
 
 NOON = 1_800_014_400
@@ -62,6 +64,12 @@ class Bench:
         for number in range(first, first + count):
             self.put(number, is_true=is_true)
             self.wait(5.0)
+
+    def show(self, offset_s: float, last_s: int | None = None) -> None:
+        """Have undated blocks shown, with `last_s` the last slot in the database."""
+        self.spool.show_undated(offset_s, 5)
+        assert self.spool.next(500) == Placement(self.boot, None)
+        self.spool.placed(Placement(self.boot, None), last_s)
 
     def deliver(self, most: int = 500, *, special: bool = True) -> list[Delivery]:
         """Take all that there is; return how it came."""
@@ -216,6 +224,7 @@ class TestWhileItDoesNot:
         with monkeypatch.context() as patch:
             patch.setattr(SpoolFile, "add", deliver_meanwhile)
             bench.wait()
+        assert bench.spool.depth().trouble is None
         assert bench.blocks() == 0
         assert bench.files != []
         bench.spool.keep()
@@ -464,7 +473,7 @@ class TestADamagedFile:
         assert bench.blocks() == 0
         bench.fill(10)
         bench.deliver()
-        assert bench.watts == list(range(10))
+        assert sorted(bench.watts) == list(range(10))
         assert bench.files == ["spool.sqlite3.damaged"]
 
     def test_a_file_of_another_format_is_set_aside(self, bench: Bench) -> None:
@@ -539,9 +548,9 @@ class TestUndated:
         bench.spool.time_is_known("boot", offset_s, 5, NOON + 86_400 + 500)
         assert bench.spool.depth().undated == 0
         bench.deliver()
-        assert bench.stored == [
+        assert sorted(bench.stored) == sorted(
             f"meter,meter=a watts={n}.0 {NOON + 86_400 + 5 * n}" for n in range(100)
-        ]
+        )
         bench.spool.keep()
         assert bench.files == []
 
@@ -601,7 +610,7 @@ class TestShown:
 
     def _shown(self, bench: Bench, count: int = 60) -> list[str]:
         bench.fill(count, is_true=False)
-        bench.spool.show_undated(NOON - 1000.0, 5)
+        bench.show(NOON - 1000.0)
         bench.wait()
         bench.deliver()
         return list(bench.stored)
@@ -624,7 +633,7 @@ class TestShown:
 
     def test_nothing_is_shown_that_the_card_does_not_know(self, bench: Bench) -> None:
         bench.fill(4, is_true=False)
-        bench.spool.show_undated(NOON - 1000.0, 5)
+        bench.show(NOON - 1000.0)
         bench.spool.keep()
         assert bench.deliver() == []
         assert Bench(None).deliver() == []
@@ -634,12 +643,29 @@ class TestShown:
         bench.crash("next boot")
         newest = NOON + 5 * 95
         bench.fill(60, is_true=False)
-        bench.spool.show_undated(NOON - bench.now_s, 5)
+        bench.show(NOON - bench.now_s)
         bench.wait()
         bench.deliver()
         stamps = [int(x.split()[-1]) for x in bench.stored if x.startswith("collector")]
         assert stamps[0] >= newest + 5
         assert len(stamps) == 60
+
+    def test_they_come_after_every_slot_in_the_database(self, bench: Bench) -> None:
+        bench.fill(60, is_true=False)
+        bench.show(NOON - 1000.0, last_s=NOON + 777)
+        bench.wait()
+        bench.deliver()
+        stamps = [int(x.split()[-1]) for x in bench.stored if x.startswith("collector")]
+        assert stamps == [NOON + 780 + 5 * n for n in range(60)]
+
+    def test_so_they_do_when_the_first_one_comes_later(self, bench: Bench) -> None:
+        bench.show(NOON - 1000.0, last_s=NOON + 777)
+        bench.wait()
+        bench.fill(60, is_true=False)
+        bench.wait()
+        bench.deliver()
+        stamps = [int(x.split()[-1]) for x in bench.stored if x.startswith("collector")]
+        assert stamps == [NOON + 780 + 5 * n for n in range(60)]
 
     def test_when_time_comes_they_are_erased_first(self, bench: Bench) -> None:
         self._shown(bench)
@@ -703,6 +729,52 @@ class TestShown:
         again = bench.spool.next(500)
         assert again == erasure
         assert not [stamp for stamp in sent if erasure.first_s <= stamp <= erasure.last_s]
+
+    def _during_a_commit(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch, happens: Callable[[], None]
+    ) -> None:
+        genuine = SpoolFile.add
+
+        def add(file: SpoolFile, rows: Iterable[Row]) -> None:
+            genuine(file, rows)
+            happens()
+
+        bench.put(1000)
+        with monkeypatch.context() as patch:
+            patch.setattr(SpoolFile, "add", add)
+            bench.wait()
+        assert bench.spool.depth().trouble is None
+
+    def test_a_time_that_arrives_during_a_commit_waits_for_the_next(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        bench.fill(60, is_true=False)
+        known = functools.partial(bench.spool.time_is_known, "boot", NOON - 1000.0, 5, NOON + 1000)
+        self._during_a_commit(bench, monkeypatch, known)
+        bench.stored.clear()
+        while isinstance(todo := bench.spool.next(500), Delivery):
+            assert [parcel.stamp_s for parcel in todo.parcels] == [NOON + 5000]
+            bench.spool.done(todo)
+        bench.spool.keep()
+        bench.deliver()
+        assert len(bench.watts) == 60
+
+    def test_an_erasure_during_a_commit_is_known_to_the_card_with_the_next(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self._shown(bench)
+        bench.spool.time_is_known("boot", NOON + 100 - 1000.0, 5, NOON + 10_000)
+        bench.spool.keep()
+        erasure = bench.spool.next(500)
+        assert isinstance(erasure, Erasure)
+        self._during_a_commit(bench, monkeypatch, lambda: bench.spool.erased(erasure))
+        bench.put(30)
+        while isinstance(todo := bench.spool.next(500), Delivery):
+            assert min(parcel.stamp_s for parcel in todo.parcels) > erasure.last_s
+            bench.spool.done(todo)
+        bench.crash()
+        bench.spool.keep()
+        assert bench.spool.next(500) == erasure
 
     def test_a_restart_in_the_same_boot_goes_on_where_it_was(self, bench: Bench) -> None:
         self._shown(bench)

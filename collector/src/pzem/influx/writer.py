@@ -19,6 +19,8 @@ IDLE_S: Final = 0.5
 TRIES_OF_ONE: Final = 5
 """A block that the server fails on so often, while it stores others, lets others go first."""
 
+_ONE_OF_MANY: Final = -1
+
 log = logging.getLogger(__name__)
 
 
@@ -39,6 +41,8 @@ class Writer(threading.Thread):
         self._limit = BLOCKS_A_REQUEST
         """What the server was found to take at once."""
         self._failed_on: int | None = None
+        """Number of the block that the server may have failed on; while that is looked for,
+        what passes live does not make requests larger."""
         self._failures = 0
         self._stored_since = False
         self._special_from = 0.0
@@ -87,7 +91,7 @@ class Writer(threading.Thread):
                 self._place(todo)
         except InfluxError as error:
             self._special_from = time.monotonic() + LAST_RETRY_S
-            if self._aside_said != str(error):
+            if self._down_since is None and self._aside_said != str(error):
                 self._aside_said = str(error)
                 log.warning("InfluxDB does not let provisional points be put right: %s", error)
         else:
@@ -103,6 +107,9 @@ class Writer(threading.Thread):
         if verdict is Verdict.FAILED:
             self._say_down()
             self._note_failure(delivery)
+            if any(parcel.provisional for parcel in delivery.parcels):
+                # It may be stored yet, and must not be after it was erased.
+                self._special_from = time.monotonic() + LAST_RETRY_S
             return False
         if verdict in (Verdict.TOO_LARGE, Verdict.REFUSED):
             if len(delivery.parcels) > 1:  # a smaller part will show where the cause lies
@@ -113,6 +120,7 @@ class Writer(threading.Thread):
             if not self._sift(lines):
                 self._say_down()
                 return False
+            self._limit = BLOCKS_A_REQUEST  # it was this one block that was too large
         elif verdict in (Verdict.PARTLY, Verdict.UNREADABLE):
             self._say_refused(self._influx.why)
         else:
@@ -122,6 +130,8 @@ class Writer(threading.Thread):
             self.last_write_unix_s = int(time.time())
             self._stored_since = True
         if not delivery.live:
+            self._failed_on = None
+        if self._failed_on is None:
             self._most = min(2 * self._most, self._limit)
         self._say_up()
         return True
@@ -152,7 +162,8 @@ class Writer(threading.Thread):
     def _note_failure(self, delivery: Delivery) -> None:
         """Find out whether the server fails on this block alone, and then let others go first."""
         if len(delivery.parcels) > 1:
-            self._most = max(len(delivery.parcels) // 2, 1)
+            self._most = len(delivery.parcels) // 2
+            self._failed_on = _ONE_OF_MANY
             return
         seq = delivery.parcels[0].seq
         if seq != self._failed_on:
@@ -196,6 +207,7 @@ class Writer(threading.Thread):
         if self._spool.next(1, special=False) is not None:
             return
         self._said = ""
+        self._failed_on = None
         self._most = self._limit = BLOCKS_A_REQUEST
         if self._down_since is not None:
             down_s = time.monotonic() - self._down_since

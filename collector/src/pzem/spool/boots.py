@@ -51,7 +51,7 @@ class Boot:
     wish: Dating | None = None
     """How its blocks are to be shown, not yet taken up."""
     place_after_s: int | None = None
-    """After which slot its blocks are to be shown, not yet taken up."""
+    """The last slot in the database, as its blocks are to be shown after that."""
     erased: tuple[int, int] | None = None
     """Stamps that were erased while the card still has them as pending."""
     prepared: bool = False

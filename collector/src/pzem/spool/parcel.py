@@ -112,11 +112,12 @@ class Erasure:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """A question: after which stored slot blocks of an earlier boot go, unshown and undated.
+    """A question: after which stored slot undated blocks are to be shown.
 
-    The answer is the stamp of the last slot in the database before `before_s`.
+    The answer is the stamp of the last slot in the database before `before_s`, so that a
+    provisional point never takes the place of a true one.
     """
 
     boot_id: str
     before_s: int | None
-    """Where the present boot began (Unix time); None while that is not known."""
+    """None: of all. For blocks of an earlier boot it is where the present one began."""

@@ -126,7 +126,7 @@ class Spool:
         self._newest_s: int | None = None
         """Newest slot with a true time."""
         self._boot_start_s: int | None = None
-        """When this boot began (Unix time), by a block that was dated at once."""
+        """When this boot began (Unix time); None while no true time is known."""
 
         self._on_card = 0
         self._ahead: dict[int, Parcel] = {}
@@ -192,6 +192,8 @@ class Spool:
             if boot.known is not None:
                 return
             boot.known = Dating(offset_s, interval_s, before_unix_s)
+            if boot_id == self._boot_id and self._boot_start_s is None:
+                self._boot_start_s = math.floor(offset_s)
             boot.wish = None
             boot.changes += 1
             taken = {held.moment.unix_s for held in self._fresh.values() if held.moment.is_true}
@@ -210,7 +212,7 @@ class Spool:
         """Deliver the undated blocks of this boot too, at monotonic time + `offset_s`.
 
         They are kept until their time is known. If the first one would not come after
-        every slot with a true time that the spool knows of, `offset_s` is raised until it
+        every slot that the database or the spool knows of, `offset_s` is raised until it
         does. Only the first word counts in one boot.
         """
         with self._changed:
@@ -500,16 +502,16 @@ class Spool:
                     boot.taken = taken
             boot.prepared = True
             return
-        if boot.shown is not None or (wish is None and place_after_s is None):
+        if boot.shown is not None or place_after_s is None:
             return
         if number is None:
             with self._changed:
                 boot.shown, boot.wish = wish, None
             return
         if wish is None:
-            wish = self._placing(file, number, place_after_s or 0)
+            wish = self._placing(file, number, place_after_s)
         with self._changed:
-            boot.shown, boot.wish, boot.place_after_s = wish, None, None
+            boot.shown, boot.wish = wish, None
         for row in file.of_boot(number):
             self._note_shown(file, boot, row.monotonic_s, row.body)
         boot.look_again = True
@@ -554,8 +556,9 @@ class Spool:
                 boot.extend(boot.shown.stamp(monotonic_s), names)
 
     def _floors(self, file: SpoolFile, boot: Boot) -> Iterator[int]:
-        if self._newest_s is not None:
-            yield self._newest_s
+        for slot_s in (self._newest_s, boot.place_after_s):
+            if slot_s is not None:
+                yield slot_s
         number = math.inf if boot.number is None else boot.number
         yield from self._dated_before(file, number)
 
@@ -642,7 +645,7 @@ class Spool:
         """Let take effect what concerns nothing that lies on the card."""
         for boot in self._boots.values():
             if not boot.is_settled and not self._needs_card(boot) and boot.erased is None:
-                if boot.shown is None:
+                if boot.shown is None and boot.place_after_s is not None:
                     boot.shown, boot.wish = boot.wish, None
                 boot.known_on_card = boot.known is not None
                 boot.changes_on_card = boot.changes
@@ -823,12 +826,14 @@ class Spool:
         return Parcel(held.seq, moment.unix_s, held.body, held=held)
 
     def _placement(self, boot: Boot) -> Placement | None:
-        if not self._is_leftover(boot) or boot.shown is not None or boot.undated_on_card == 0:
+        if boot.shown is not None or boot.place_after_s is not None:
             return None
-        if boot.place_after_s is not None:
+        if boot.wish is not None:
+            return Placement(boot.boot_id, None)
+        if not self._is_leftover(boot) or boot.undated_on_card == 0:
             return None
         ours = self._boots.get(self._boot_id)
-        is_shown = ours is not None and (ours.shown is not None or ours.wish is not None)
+        is_shown = ours is not None and (ours.shown or ours.place_after_s) is not None
         if self._boot_start_s is None and is_shown:
             return None  # the last slot in the database may be one of ours
         return Placement(boot.boot_id, self._boot_start_s)
