@@ -1,6 +1,7 @@
-"""Ten minutes of collecting every 5 s: slots filled, lateness, CPU and memory.
+"""Ten minutes of collecting: slots filled, lateness, CPU a cycle, memory, and its growth.
 
-The simulator and InfluxDB are processes of their own and are not counted.
+The simulator and InfluxDB are processes of their own and are not counted. For the memory
+after a day's worth of cycles: `--interval 1 --cycles 17280`, in somewhat less than five hours.
 """
 
 from __future__ import annotations
@@ -11,35 +12,43 @@ import statistics
 import time
 from pathlib import Path
 
+from pzem.config import INTERVALS_S
 from pzem.testing.trial import trial
 
-INTERVAL_S = 5
 METERS = 3
+SETTLED_CYCLES = 12
+"""After so many cycles everything was imported, opened and done once."""
 
 
 def main() -> None:
     """Print the figures of one run."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0)
-    minutes = parser.parse_args().minutes
-    with trial(INTERVAL_S) as running:
-        first = next(running.cycles())
+    parser.add_argument("--interval", type=int, choices=INTERVALS_S, default=5, metavar="S")
+    parser.add_argument("--cycles", type=int, help="so many cycles, instead of minutes")
+    args = parser.parse_args()
+    expected = args.cycles or int(60 * args.minutes / args.interval)
+    with trial(args.interval) as running:
+        cycles = running.cycles()
+        first = next(cycles)
         pid = running.collector.pid
-        cpu_s = cpu_seconds(pid)
-        time.sleep(60 * minutes)
-        cpu_s = cpu_seconds(pid) - cpu_s
+        for _ in range(SETTLED_CYCLES):
+            first = next(cycles)
+        early, cpu_s = memory(pid), cpu_seconds(pid)
+        time.sleep(expected * args.interval)
+        late, cpu_s = memory(pid), cpu_seconds(pid) - cpu_s
         after = f"WHERE time > {first['time']}s"
         rows = running.database.query(f"SELECT * FROM collector {after}")  # noqa: S608
         readings = running.database.query(f"SELECT watts FROM meter {after}")  # noqa: S608
-        expected = int(60 * minutes / INTERVAL_S)
         lateness = sorted(1000 * row["lateness_s"] for row in rows)
         filled = 100 * len(readings) / (METERS * expected)
         print(f"slots filled:  {filled:.1f} % ({len(readings)} of {METERS * expected} readings)")
         print(f"lateness:      p50 {statistics.median(lateness):.1f} ms")
         print(f"               p99 {lateness[int(0.99 * (len(lateness) - 1))]:.1f} ms")
         print(f"CPU:           {1000 * cpu_s / max(1, len(rows)):.1f} ms a cycle")
-        for name, kib in memory(pid).items():
-            print(f"{name + ':':14} {kib / 1024:.1f} MiB")
+        for name, kib in late.items():
+            grown = f"{(kib - early[name]) / 1024:+.1f} MiB in {len(rows)} cycles"
+            print(f"{name + ':':14} {kib / 1024:.1f} MiB ({grown})")
 
 
 def cpu_seconds(pid: int) -> float:

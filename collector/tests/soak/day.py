@@ -142,7 +142,7 @@ class Day:
         behind_s = self._rng.choice((0.0, 2.5, self._rng.uniform(0, 900)))
         world.start_machine(self._last_wall_s - behind_s)
         boot = world.boot
-        arrival_s = time_arrives_after(self._rng)
+        arrival_s = time_arrives_after(self._rng, outage=world.house.state is State.GENERATOR)
         if world.now + arrival_s > self._all_known_by:
             arrival_s = self._rng.uniform(5, 60)
 

@@ -51,8 +51,13 @@ def draw(rng: Random, day_s: float = DAY_S) -> list[Event]:
     )
 
 
-def time_arrives_after(rng: Random) -> float:
-    """Return how long a boot lasts before the time is known, in s."""
+def time_arrives_after(rng: Random, *, outage: bool) -> float:
+    """Return how long a boot lasts before the time is known, in s.
+
+    In an outage the internet is often down as well.
+    """
+    if outage:
+        return rng.uniform(0, 9000)
     pick = rng.random()
     if pick < 0.5:
         return rng.uniform(5, 60)
@@ -67,8 +72,8 @@ def _spread(rng: Random, day_s: float, times: int) -> list[float]:
 
 def _power(rng: Random, day_s: float) -> list[Event]:
     events = []
-    for at in _spread(rng, day_s, 4):
-        if rng.random() < 0.5:
+    for number, at in enumerate(_spread(rng, day_s, 4)):
+        if number % 2:
             events.append(Event(at, "outage", ("generator",), rng.uniform(20, 90) * MINUTE))
         else:
             events.append(Event(at, "outage", (), rng.uniform(1, 40) * MINUTE))
