@@ -291,7 +291,7 @@ def read(folder: Path) -> dict[str, Any]:
         document = json.loads(file.read_bytes())
     except FileNotFoundError as error:
         raise StatusError(
-            f"the collector is not running: there is no {file} "
+            f"the collector is not running, or has started just now: there is no {file} "
             "(systemctl start pzem; journalctl -u pzem says why it ended)"
         ) from error
     except OSError as error:

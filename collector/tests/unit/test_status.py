@@ -259,7 +259,7 @@ def test_a_link_in_the_way_leads_nowhere(house: House, tmp_path: Path) -> None:
 def test_the_end_takes_the_status_away(house: House, caplog: pytest.LogCaptureFixture) -> None:
     house.cycle()
     house.file.close()
-    with pytest.raises(StatusError, match=r"is not running: there is no .*status\.json"):
+    with pytest.raises(StatusError, match=r"is not running, or has started just now: there is no .*status\.json"):
         status.read(house.folder)
     house.file.close()
     assert not caplog.records
@@ -519,7 +519,7 @@ def test_without_a_collector_there_is_nothing_to_show(
     assert call() == 1
     shown = capsys.readouterr()
     assert not shown.out
-    assert "pzem: the collector is not running: there is no" in shown.err
+    assert "pzem: the collector is not running, or has started just now: there is no" in shown.err
 
 
 def test_a_configuration_for_others_eyes_is_done_without(
