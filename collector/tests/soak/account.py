@@ -7,6 +7,7 @@ slot that is not is to have one of the reasons below, and nothing else may be st
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from typing import Any, Final
 from pzem.meter import Outcome, Silent, heard
 from pzem.registers import Reading
 from soak.day import Rows
-from soak.world import INTERVAL_S, NAMES, Life, Read, Reset, World
+from soak.world import INTERVAL_S, NAMES, Read, Reset, World
 
 COMMIT_S: Final = 30.0
 """What is not acknowledged is on the card after this time, at the latest."""
@@ -23,8 +24,6 @@ SLACK_S: Final = 1.2 * INTERVAL_S
 """Moments lie between slots."""
 RETRY_S: Final = 120.0
 """So long after a full card has room again the spool may take to try it."""
-FAR_OFF_S: Final = 100.0
-"""The plan sets a clock that is known to be right by less than this."""
 DARK_S: Final = 60
 SETTLING_S: Final = 5
 
@@ -92,6 +91,7 @@ class _Accountant:
         self._doubtful = _doubtful_boots(self._found)
         self._stored = self._merge(rows)
         self._at: dict[int, list[Read]] = defaultdict(list)
+        self._running = self._lives()
         self._misdated: dict[int, list[Read]] = defaultdict(list)
         for read in world.reads:
             stamp, older = self._stamp(read), self._older_stamp(read)
@@ -232,7 +232,7 @@ class _Accountant:
             return OFF
         if world.stepped.touches(stamp - SLACK_S, stamp + SLACK_S):
             return STEPPED
-        if not self._was_running(stamp):
+        if not any(first < stamp < last for first, last in self._running):
             return NOT_RUNNING
         if world.stalled.touches(stamp - SLACK_S, stamp + SLACK_S):
             return STALLED
@@ -267,20 +267,25 @@ class _Accountant:
             found.life is life and found.true_s > read.true_s for found in self._found
         )
 
-    def _was_running(self, stamp: int) -> bool:
-        """Tell whether a process was at work, by the true time and by its wall clock.
+    def _lives(self) -> list[tuple[int, int]]:
+        """Return the first and the last slot that each process has read.
 
-        A wall clock that is far off is not known to be right, and dates nothing.
+        It has to begin with its first slot and to go on to its end.
         """
-
-        def covers(began: float, ended: float | None) -> bool:
-            return began < stamp - SLACK_S and (ended or stamp + 99) > stamp + SLACK_S
-
-        return any(
-            covers(life.began, life.ended)
-            and (covers(life.wall_began, life.wall_ended) or _is_far_off(life))
-            for life in self._world.lives
-        )
+        spans = []
+        for life in self._world.lives:
+            reads = [read for read in self._world.reads if read.life is life]
+            ended = life.ended or self._world.now
+            moments = [life.began, *(read.true_s for read in reads), ended]
+            for before, after in itertools.pairwise(moments):
+                if after - before > 2 * INTERVAL_S and not self._world.stalled.touches(
+                    before, after
+                ):
+                    self._wrong.append(f"nothing was read from {before:.1f} to {after:.1f}")
+            if reads:
+                stamps = [self._stamp(read) for read in reads]
+                spans.append((min(stamps), max(stamps)))
+        return spans
 
     def _has_just_arrived(self, stamp: int) -> bool:
         before = [r for r in self._world.reads if r.true_s <= stamp]
@@ -376,10 +381,6 @@ def _told(reads: Sequence[Read]) -> str:
         f"{read.outcomes}"
         for read in reads
     )
-
-
-def _is_far_off(life: Life) -> bool:
-    return abs(life.wall_began - life.began) > FAR_OFF_S
 
 
 def _grid(seconds: float) -> int:

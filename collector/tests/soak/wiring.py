@@ -52,8 +52,9 @@ class Wired:
         self._spool.keep()
         self._writer._special_from = 0.0
         for _ in range(ROUNDS):
-            # Without anything to do, a step waits, and for nothing but real time.
-            if not self._spool.wait(0) or not self._writer._step():
+            # Without anything to do, or nothing but a question that was just not answered, a
+            # step waits, and for nothing but real time.
+            if self._writer._special_from or not self._spool.wait(0) or not self._writer._step():
                 break
             self._spool.keep()
 

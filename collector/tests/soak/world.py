@@ -315,7 +315,11 @@ class WorldPorts:
         if self._world.kill_next == "read":
             read.in_hand = True
             raise Killed
-        self._world.advance(self._world.now + POLL_S)
+        try:
+            self._world.advance(self._world.now + POLL_S)
+        except Killed:
+            read.in_hand = True
+            raise
         return read.outcomes
 
     def homes(self) -> dict[str, str | None]:
