@@ -16,7 +16,7 @@ from typing import Any, Final
 from pzem.meter import Outcome, Silent, heard
 from pzem.registers import Reading
 from soak.day import Rows
-from soak.world import INTERVAL_S, NAMES, Read, Reset, World
+from soak.world import INTERVAL_S, NAMES, Read, Reset, Spans, World
 
 COMMIT_S: Final = 30.0
 """What is not acknowledged is on the card after this time, at the latest."""
@@ -88,7 +88,7 @@ class _Accountant:
         self._wrong = self._result.wrong
         self._found, self._true = _found(world.reads)
         self._dated = {read.life.boot.boot_id for read in self._found}
-        self._doubtful = _doubtful_boots(self._found)
+        self._doubtful = _doubtful_boots(self._found, world.no_card)
         self._stored = self._merge(rows)
         self._at: dict[int, list[Read]] = defaultdict(list)
         self._running = self._lives()
@@ -144,8 +144,12 @@ class _Accountant:
         return any(
             _shows(slot, read)
             for read in self._world.reads
-            if read.life.boot.boot_id not in self._dated and abs(read.wall_s - stamp) < 7200
+            if self._may_stay_provisional(read) and abs(read.wall_s - stamp) < 7200
         )
+
+    def _may_stay_provisional(self, read: Read) -> bool:
+        boot_id = read.life.boot.boot_id
+        return boot_id not in self._dated or boot_id in self._doubtful
 
     def _stamp(self, read: Read) -> int:
         """Return the slot a reading belongs to: by the wall clock, once that is known.
@@ -247,6 +251,7 @@ class _Accountant:
             return None
         world = self._world
         age_s = life.ended - read.true_s
+        age_s -= max(0.0, world.stalled.longest(read.true_s, life.ended))
         away = world.no_database.touches(read.true_s, read.true_s + SLACK_S)
         undated = not self._was_dated(read)
         if not (away or undated):
@@ -303,9 +308,7 @@ class _Accountant:
     def _provisional(self) -> set[int]:
         """Match each provisional slot with a reading; return the ids of those readings."""
         found: set[int] = set()
-        undated = [r for r in self._world.reads if r.life.boot.boot_id not in self._dated]
-        doubtful = [r for r in self._world.reads if r.life.boot.boot_id in self._doubtful]
-        candidates = sorted({id(r): r for r in undated + doubtful}.values(), key=_when)
+        candidates = [read for read in self._world.reads if self._may_stay_provisional(read)]
         last: dict[str, float] = {}
         for stamp, stored in sorted(self._stored.items()):
             if not stored.provisional:
@@ -387,10 +390,6 @@ def _grid(seconds: float) -> int:
     return int(seconds / INTERVAL_S + 0.5) * INTERVAL_S
 
 
-def _when(read: Read) -> float:
-    return read.true_s
-
-
 def _found(reads: Iterable[Read]) -> tuple[list[Read], set[int]]:
     """Return the readings at which a process learnt the time, and the ids of all true ones.
 
@@ -409,16 +408,22 @@ def _found(reads: Iterable[Read]) -> tuple[list[Read], set[int]]:
     return found, true
 
 
-def _doubtful_boots(found: Iterable[Read]) -> set[str]:
-    """Return the boots that learnt the time so late that they may not have kept it."""
+def _doubtful_boots(found: Iterable[Read], no_card: Spans) -> set[str]:
+    """Return the boots that learnt the time, but may have forgotten it with their end.
+
+    They learnt it just before, or the card was full then.
+    """
     first: dict[str, Read] = {}
     for read in found:
         first.setdefault(read.life.boot.boot_id, read)
-    return {
-        boot_id
-        for boot_id, read in first.items()
-        if (ended := read.life.boot.ended) is not None and ended - read.true_s < COMMIT_S + SLACK_S
-    }
+    doubtful = set()
+    for boot_id, read in first.items():
+        ended = read.life.boot.ended
+        if ended is not None and (
+            ended - read.true_s < COMMIT_S + SLACK_S or no_card.touches(read.true_s, ended)
+        ):
+            doubtful.add(boot_id)
+    return doubtful
 
 
 def _slots(rows: Rows) -> dict[int, Stored]:

@@ -99,6 +99,10 @@ class Spans:
             bisect.insort(self.spans, (self._since, at))
             self._since = None
 
+    def longest(self, first: float, last: float) -> float:
+        """Return how long it was so between two moments, without a break, in s."""
+        return max((min(b, last) - max(a, first) for a, b in self.spans), default=0.0)
+
     def touches(self, first: float, last: float) -> bool:
         spans = self.spans
         if self._since is not None:
@@ -293,10 +297,12 @@ class WorldClock:
         if world.stall_s and not world.stop_asked:
             stall_s, world.stall_s = world.stall_s, 0.0
             began = (world.now, world.wall())
-            world.advance(world.now + stall_s)
-            for first, last in zip(began, (world.now, world.wall()), strict=True):
-                world.stalled.begin(first)
-                world.stalled.end(last + INTERVAL_S)
+            try:
+                world.advance(world.now + stall_s)
+            finally:
+                for first, last in zip(began, (world.now, world.wall()), strict=True):
+                    world.stalled.begin(first)
+                    world.stalled.end(last + INTERVAL_S)
         return not world.stop_asked
 
     def is_synchronised(self) -> bool:
