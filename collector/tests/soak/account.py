@@ -252,8 +252,9 @@ class _Accountant:
         world = self._world
         age_s = life.ended - read.true_s
         age_s -= max(0.0, world.stalled.longest(read.true_s, life.ended))
-        away = world.no_database.touches(read.true_s, read.true_s + SLACK_S)
-        undated = not self._was_dated(read)
+        dated_s = self._dated_at(read)
+        undated = dated_s is None
+        away = dated_s is not None and world.no_database.touches(dated_s, dated_s + SLACK_S)
         if not (away or undated):
             return None
         if life.killed and age_s <= COMMIT_S + SLACK_S:
@@ -265,12 +266,12 @@ class _Accountant:
                 return NO_CARD
         return None
 
-    def _was_dated(self, read: Read) -> bool:
-        """Tell whether the time was known at the reading, or became so in the same process."""
-        life = read.life
-        return id(read) in self._true or any(
-            found.life is life and found.true_s > read.true_s for found in self._found
-        )
+    def _dated_at(self, read: Read) -> float | None:
+        """Return when the same process knew the time of a reading, None if it never did."""
+        if id(read) in self._true:
+            return read.true_s
+        found = [f for f in self._found if f.life is read.life and f.true_s > read.true_s]
+        return found[0].true_s if found else None
 
     def _lives(self) -> list[tuple[int, int]]:
         """Return the first and the last slot that each process has read.
@@ -306,20 +307,31 @@ class _Accountant:
     # --- what has no true time
 
     def _provisional(self) -> set[int]:
-        """Match each provisional slot with a reading; return the ids of those readings."""
-        found: set[int] = set()
+        """Match each provisional slot with a reading; return the ids of those readings.
+
+        All that one boot shows is shifted alike. Slots that fit one reading alone tell by how
+        much; in the dark one slot is like the next.
+        """
         candidates = [read for read in self._world.reads if self._may_stay_provisional(read)]
-        last: dict[str, float] = {}
-        for stamp, stored in sorted(self._stored.items()):
-            if not stored.provisional:
-                continue
-            for read in candidates:
-                boot_id = read.life.boot.boot_id
-                later = read.true_s > last.get(boot_id, 0.0)
-                if later and id(read) not in found and _shows(stored, read):
-                    found.add(id(read))
-                    last[boot_id] = read.true_s
-                    break
+        fitting = {
+            stamp: [read for read in candidates if _shows(stored, read)]
+            for stamp, stored in sorted(self._stored.items())
+            if stored.provisional
+        }
+        shifts: dict[str, set[int]] = defaultdict(set)
+        for stamp, reads in fitting.items():
+            if len(reads) == 1:
+                shifts[reads[0].life.boot.boot_id].add(round(stamp - reads[0].true_s))
+        found: set[int] = set()
+        for stamp, reads in fitting.items():
+            near = [
+                (abs(stamp - read.true_s - shift), id(read))
+                for read in reads
+                for shift in shifts[read.life.boot.boot_id]
+                if id(read) not in found and abs(stamp - read.true_s - shift) < INTERVAL_S
+            ]
+            if near:
+                found.add(min(near)[1])
             else:
                 self._wrong.append(f"{stamp} is provisional and of no boot without the time")
         return found

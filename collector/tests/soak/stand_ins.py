@@ -7,6 +7,8 @@ the real parts and go when `wiring` uses these.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from pzem.clock import Clock
 from pzem.influx import Influx, InfluxError
 from pzem.meter import Outcome, Silent
@@ -43,6 +45,7 @@ class StandInCollector:
         ports: WorldPorts,
         spool: Spool,
         influx: Influx,
+        first_s: Callable[[], float],
         lifetime: StandInLifetime,
     ) -> None:
         self._clock = clock
@@ -50,6 +53,7 @@ class StandInCollector:
         self._ports = ports
         self._spool = spool
         self._influx = influx
+        self._first_s = first_s
         self._lifetime = lifetime
         self._settling = Settling(5)
 
@@ -75,7 +79,7 @@ class StandInCollector:
         except InfluxError:
             return False
         if rows:
-            offset_s = max(offset_s, rows[0]["time"] + 5)
+            offset_s = max(offset_s, rows[0]["time"] + 5 - self._first_s())
         self._spool.show_undated(offset_s, 5)
         return True
 

@@ -40,6 +40,7 @@ class Wired:
             WorldPorts(world),
             self._spool,
             self._influx,
+            world.first_read_s,
             StandInLifetime(world.kept),
         )
 

@@ -245,6 +245,12 @@ class World:
         self.house.meters[name].energy_wh = 0.0
         self._register_wh[name] = 0
 
+    def first_read_s(self) -> float:
+        """Return the monotonic time of the first cycle of this boot."""
+        assert self.boot is not None
+        first = next(read for read in self.reads if read.life.boot is self.boot)
+        return first.true_s - self.boot.began
+
     def last_reading(self, name: str) -> Read | None:
         """Return the last cycle in which the collector has read a meter."""
         for read in reversed(self.reads):
