@@ -7,6 +7,7 @@ slot that is not is to have one of the reasons below, and nothing else may be st
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from pzem.meter import Outcome, Silent, heard
 from pzem.moment import slot_at
 from pzem.registers import Reading
 from soak.day import Rows
-from soak.world import INTERVAL_S, NAMES, Life, Read, Reset, World
+from soak.world import INTERVAL_S, NAMES, Read, Reset, Spans, World
 
 COMMIT_S: Final = 30.0
 """What is not acknowledged is on the card after this time, at the latest."""
@@ -24,8 +25,6 @@ SLACK_S: Final = 1.2 * INTERVAL_S
 """Moments lie between slots."""
 RETRY_S: Final = 120.0
 """So long after a full card has room again the spool may take to try it."""
-FAR_OFF_S: Final = 100.0
-"""The plan sets a clock that is known to be right by less than this."""
 DARK_S: Final = 60
 SETTLING_S: Final = 5
 
@@ -90,9 +89,10 @@ class _Accountant:
         self._wrong = self._result.wrong
         self._found, self._true = _found(world.reads)
         self._dated = {read.life.boot.boot_id for read in self._found}
-        self._doubtful = _doubtful_boots(self._found)
+        self._doubtful = _doubtful_boots(self._found, world.no_card)
         self._stored = self._merge(rows)
         self._at: dict[int, list[Read]] = defaultdict(list)
+        self._running = self._lives()
         self._misdated: dict[int, list[Read]] = defaultdict(list)
         for read in world.reads:
             stamp, older = self._stamp(read), self._older_stamp(read)
@@ -145,8 +145,12 @@ class _Accountant:
         return any(
             _shows(slot, read)
             for read in self._world.reads
-            if read.life.boot.boot_id not in self._dated and abs(read.wall_s - stamp) < 7200
+            if self._may_stay_provisional(read) and abs(read.wall_s - stamp) < 7200
         )
+
+    def _may_stay_provisional(self, read: Read) -> bool:
+        boot_id = read.life.boot.boot_id
+        return boot_id not in self._dated or boot_id in self._doubtful
 
     def _stamp(self, read: Read) -> int:
         """Return the slot a reading belongs to: by the wall clock, once that is known.
@@ -233,7 +237,7 @@ class _Accountant:
             return OFF
         if world.stepped.touches(stamp - SLACK_S, stamp + SLACK_S):
             return STEPPED
-        if not self._was_running(stamp):
+        if not any(first < stamp < last for first, last in self._running):
             return NOT_RUNNING
         if world.stalled.touches(stamp - SLACK_S, stamp + SLACK_S):
             return STALLED
@@ -248,8 +252,10 @@ class _Accountant:
             return None
         world = self._world
         age_s = life.ended - read.true_s
-        away = world.no_database.touches(read.true_s, read.true_s + SLACK_S)
-        undated = not self._was_dated(read)
+        age_s -= max(0.0, world.stalled.longest(read.true_s, life.ended))
+        dated_s = self._dated_at(read)
+        undated = dated_s is None
+        away = dated_s is not None and world.no_database.touches(dated_s, dated_s + SLACK_S)
         if not (away or undated):
             return None
         if life.killed and age_s <= COMMIT_S + SLACK_S:
@@ -261,27 +267,32 @@ class _Accountant:
                 return NO_CARD
         return None
 
-    def _was_dated(self, read: Read) -> bool:
-        """Tell whether the time was known at the reading, or became so in the same process."""
-        life = read.life
-        return id(read) in self._true or any(
-            found.life is life and found.true_s > read.true_s for found in self._found
-        )
+    def _dated_at(self, read: Read) -> float | None:
+        """Return when the same process knew the time of a reading, None if it never did."""
+        if id(read) in self._true:
+            return read.true_s
+        found = [f for f in self._found if f.life is read.life and f.true_s > read.true_s]
+        return found[0].true_s if found else None
 
-    def _was_running(self, stamp: int) -> bool:
-        """Tell whether a process was at work, by the true time and by its wall clock.
+    def _lives(self) -> list[tuple[int, int]]:
+        """Return the first and the last slot that each process has read.
 
-        A wall clock that is far off is not known to be right, and dates nothing.
+        It has to begin with its first slot and to go on to its end.
         """
-
-        def covers(began: float, ended: float | None) -> bool:
-            return began < stamp - SLACK_S and (ended or stamp + 99) > stamp + SLACK_S
-
-        return any(
-            covers(life.began, life.ended)
-            and (covers(life.wall_began, life.wall_ended) or _is_far_off(life))
-            for life in self._world.lives
-        )
+        spans = []
+        for life in self._world.lives:
+            reads = [read for read in self._world.reads if read.life is life]
+            ended = life.ended or self._world.now
+            moments = [life.began, *(read.true_s for read in reads), ended]
+            for before, after in itertools.pairwise(moments):
+                if after - before > 2 * INTERVAL_S and not self._world.stalled.touches(
+                    before, after
+                ):
+                    self._wrong.append(f"nothing was read from {before:.1f} to {after:.1f}")
+            if reads:
+                stamps = [self._stamp(read) for read in reads]
+                spans.append((min(stamps), max(stamps)))
+        return spans
 
     def _has_just_arrived(self, stamp: int) -> bool:
         before = [r for r in self._world.reads if r.true_s <= stamp]
@@ -297,22 +308,31 @@ class _Accountant:
     # --- what has no true time
 
     def _provisional(self) -> set[int]:
-        """Match each provisional slot with a reading; return the ids of those readings."""
+        """Match each provisional slot with a reading; return the ids of those readings.
+
+        All that one boot shows is shifted alike. Slots that fit one reading alone tell by how
+        much; in the dark one slot is like the next.
+        """
+        candidates = [read for read in self._world.reads if self._may_stay_provisional(read)]
+        fitting = {
+            stamp: [read for read in candidates if _shows(stored, read)]
+            for stamp, stored in sorted(self._stored.items())
+            if stored.provisional
+        }
+        shifts: dict[str, set[int]] = defaultdict(set)
+        for stamp, reads in fitting.items():
+            if len(reads) == 1:
+                shifts[reads[0].life.boot.boot_id].add(round(stamp - reads[0].true_s))
         found: set[int] = set()
-        undated = [r for r in self._world.reads if r.life.boot.boot_id not in self._dated]
-        doubtful = [r for r in self._world.reads if r.life.boot.boot_id in self._doubtful]
-        candidates = sorted({id(r): r for r in undated + doubtful}.values(), key=_when)
-        last: dict[str, float] = {}
-        for stamp, stored in sorted(self._stored.items()):
-            if not stored.provisional:
-                continue
-            for read in candidates:
-                boot_id = read.life.boot.boot_id
-                later = read.true_s > last.get(boot_id, 0.0)
-                if later and id(read) not in found and _shows(stored, read):
-                    found.add(id(read))
-                    last[boot_id] = read.true_s
-                    break
+        for stamp, reads in fitting.items():
+            near = [
+                (abs(stamp - read.true_s - shift), id(read))
+                for read in reads
+                for shift in shifts[read.life.boot.boot_id]
+                if id(read) not in found and abs(stamp - read.true_s - shift) < INTERVAL_S
+            ]
+            if near:
+                found.add(min(near)[1])
             else:
                 self._wrong.append(f"{stamp} is provisional and of no boot without the time")
         return found
@@ -379,16 +399,8 @@ def _told(reads: Sequence[Read]) -> str:
     )
 
 
-def _is_far_off(life: Life) -> bool:
-    return abs(life.wall_began - life.began) > FAR_OFF_S
-
-
 def _grid(seconds: float) -> int:
     return slot_at(seconds, INTERVAL_S)
-
-
-def _when(read: Read) -> float:
-    return read.true_s
 
 
 def _found(reads: Iterable[Read]) -> tuple[list[Read], set[int]]:
@@ -409,16 +421,22 @@ def _found(reads: Iterable[Read]) -> tuple[list[Read], set[int]]:
     return found, true
 
 
-def _doubtful_boots(found: Iterable[Read]) -> set[str]:
-    """Return the boots that learnt the time so late that they may not have kept it."""
+def _doubtful_boots(found: Iterable[Read], no_card: Spans) -> set[str]:
+    """Return the boots that learnt the time, but may have forgotten it with their end.
+
+    They learnt it just before, or the card was full then.
+    """
     first: dict[str, Read] = {}
     for read in found:
         first.setdefault(read.life.boot.boot_id, read)
-    return {
-        boot_id
-        for boot_id, read in first.items()
-        if (ended := read.life.boot.ended) is not None and ended - read.true_s < COMMIT_S + SLACK_S
-    }
+    doubtful = set()
+    for boot_id, read in first.items():
+        ended = read.life.boot.ended
+        if ended is not None and (
+            ended - read.true_s < COMMIT_S + SLACK_S or no_card.touches(read.true_s, ended)
+        ):
+            doubtful.add(boot_id)
+    return doubtful
 
 
 def _slots(rows: Rows) -> dict[int, Stored]:

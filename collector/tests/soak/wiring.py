@@ -70,8 +70,9 @@ class Wired:
         self._recall.pump()
         self._writer._special_from = 0.0
         for _ in range(ROUNDS):
-            # Without anything to do, a step waits, and for nothing but real time.
-            if not self._spool.wait(0) or not self._writer.step():
+            # Without anything to do, or nothing but a question that was just not answered, a
+            # step waits, and for nothing but real time.
+            if self._writer._special_from or not self._spool.wait(0) or not self._writer.step():
                 break
             self._spool.keep()
 

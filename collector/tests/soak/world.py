@@ -99,6 +99,10 @@ class Spans:
             bisect.insort(self.spans, (self._since, at))
             self._since = None
 
+    def longest(self, first: float, last: float) -> float:
+        """Return how long it was so between two moments, without a break, in s."""
+        return max((min(b, last) - max(a, first) for a, b in self.spans), default=0.0)
+
     def touches(self, first: float, last: float) -> bool:
         spans = self.spans
         if self._since is not None:
@@ -241,6 +245,12 @@ class World:
         self.house.meters[name].energy_wh = 0.0
         self._register_wh[name] = 0
 
+    def first_read_s(self) -> float:
+        """Return the monotonic time of the first cycle of this boot."""
+        assert self.boot is not None
+        first = next(read for read in self.reads if read.life.boot is self.boot)
+        return first.true_s - self.boot.began
+
     def last_reading(self, name: str) -> Read | None:
         """Return the last cycle in which the collector has read a meter."""
         for read in reversed(self.reads):
@@ -293,10 +303,12 @@ class WorldClock:
         if world.stall_s and not world.stop_asked:
             stall_s, world.stall_s = world.stall_s, 0.0
             began = (world.now, world.wall())
-            world.advance(world.now + stall_s)
-            for first, last in zip(began, (world.now, world.wall()), strict=True):
-                world.stalled.begin(first)
-                world.stalled.end(last + INTERVAL_S)
+            try:
+                world.advance(world.now + stall_s)
+            finally:
+                for first, last in zip(began, (world.now, world.wall()), strict=True):
+                    world.stalled.begin(first)
+                    world.stalled.end(last + INTERVAL_S)
         return not world.stop_asked
 
     def is_synchronised(self) -> bool:
@@ -315,7 +327,11 @@ class WorldPorts:
         if self._world.kill_next == "read":
             read.in_hand = True
             raise Killed
-        self._world.advance(self._world.now + POLL_S)
+        try:
+            self._world.advance(self._world.now + POLL_S)
+        except Killed:
+            read.in_hand = True
+            raise
         return read.outcomes
 
     def homes(self) -> dict[str, str | None]:

@@ -259,7 +259,9 @@ def test_a_link_in_the_way_leads_nowhere(house: House, tmp_path: Path) -> None:
 def test_the_end_takes_the_status_away(house: House, caplog: pytest.LogCaptureFixture) -> None:
     house.cycle()
     house.file.close()
-    with pytest.raises(StatusError, match=r"is not running, or has started just now: there is no .*status\.json"):
+    with pytest.raises(
+        StatusError, match=r"is not running, or has started just now: there is no .*status\.json"
+    ):
         status.read(house.folder)
     house.file.close()
     assert not caplog.records
