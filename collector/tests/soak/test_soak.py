@@ -9,7 +9,6 @@ import os
 import time
 from pathlib import Path
 from random import Random
-from secrets import randbelow
 
 import pytest
 
@@ -21,6 +20,8 @@ from soak.world import World
 
 BEGIN = 1_760_000_000 + 54_321
 """An afternoon, so that midnight (UTC), where the database begins a new shard, lies within."""
+USUAL_SEED = 28268
+"""The day that every run plays; others are for whoever looks for what it does not show."""
 ENERGY_WH = {"mainA": 4_000_000.0, "mainB": 9_899_000.0, "gen": 12_000.0}
 """mainB reaches 9,900 kWh in the first hours."""
 
@@ -42,7 +43,7 @@ def play(seed: int, folder: Path, plan: list[Event], day_s: float) -> Account:
 def test_each_slot_of_a_day_is_stored_or_known_to_be_missing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    seed = int(os.environ.get("PZEM_SOAK_SEED", randbelow(10**6)))
+    seed = int(os.environ.get("PZEM_SOAK_SEED", USUAL_SEED))
     day_s = 3600 * float(os.environ.get("PZEM_SOAK_HOURS", DAY_S / 3600))
     plan = draw(Random(seed), day_s)
     with capsys.disabled():
