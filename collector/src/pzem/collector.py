@@ -11,7 +11,16 @@ from pzem.clock import Clock
 from pzem.config import METER_TIME_S, Config
 from pzem.errors import PzemError
 from pzem.host import Thermometer
-from pzem.house import House, Ledger, Lifetime, Sample, SystemState
+from pzem.house import (
+    House,
+    Ledger,
+    Lifetime,
+    Sample,
+    SystemState,
+    generator,
+    lifetime,
+    outages,
+)
 from pzem.influx import Writer
 from pzem.kept import KeptFile
 from pzem.moment import Moment
@@ -63,17 +72,17 @@ class Collector:
             config.meters,
             config.house,
             config.interval_s,
-            KeptFile(state / "generator.json", "the generator's hours begin at zero"),
+            KeptFile(state / "generator.json", generator.PRICE),
         )
         self._lifetime = Lifetime(
             config.meters,
             config.interval_s,
-            KeptFile(state / "lifetime.json", "lifetime energy is taken from the database"),
+            KeptFile(state / "lifetime.json", lifetime.PRICE),
             reset_enabled=config.house.energy_reset,
         )
         self._ledger = Ledger(
             config.meters,
-            KeptFile(state / "outages.json", "what an outage was before a restart is not known"),
+            KeptFile(state / outages.STATE_FILE, outages.PRICE),
             config.interval_s,
         )
         self._requests = Requests(state)

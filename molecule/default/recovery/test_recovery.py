@@ -156,11 +156,18 @@ def test_lifetime_energy_outlives_the_meter(host: Host, faults: dict[str, Fault]
 def test_the_outage_is_in_the_ledger(host: Host, faults: dict[str, Fault]) -> None:
     fault = faults["outage"]
     with host.sudo("pzem"):
-        (outage,) = json.loads(host.check_output("pzem outages --json"))
-    assert fault.causing_s - INTERVAL_S <= outage["begin"] <= fault.caused_s
-    assert outage["begin"] < outage["generator_at"] <= fault.ending_s
-    assert fault.ending_s <= outage["back_at"] <= fault.ended_s + 30
+        records = json.loads(host.check_output("pzem outages --json"))
+    began_s = fault.causing_s - 2 * INTERVAL_S
+    (outage,) = (
+        record["fields"]
+        for record in records
+        if record["kind"] == "outage" and record["fields"]["began_at"] >= began_s
+    )
+    assert outage["began_at"] <= fault.caused_s
+    assert outage["began_at"] < outage["generator_at"] <= fault.ending_s
+    assert fault.ending_s - INTERVAL_S <= outage["back_at"] <= fault.ended_s + 30
     assert outage["peak_watts"] > 0
+    assert outage["open"] == 0
 
 
 def test_an_outage_is_one_alarm(host: Host, faults: dict[str, Fault]) -> None:

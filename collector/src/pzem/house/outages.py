@@ -258,7 +258,8 @@ class Ledger:
         runs = True if carries in (GENERATOR, BOTH) else supply.generator_on
         generator = self._state.generator
         counted = generator.take(sample.outcomes, energies or {}, runs, moment, start.booted)
-        if start.pi_off is not None and generator.off_wh > IDLE_WH:
+        # While the generator ran, the kept register lags what the Pi itself has measured.
+        if start.pi_off is not None and generator.off_wh > IDLE_WH and not start.ran:
             before_wh = start.pi_off.numbers.get("generator_wh", 0.0)
             start.pi_off.numbers["generator_wh"] = before_wh + generator.off_wh
             self._changed(start.pi_off)
