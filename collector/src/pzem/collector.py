@@ -35,6 +35,8 @@ from pzem.status import PROVISIONAL, TRUE, WAITING, Database, Now, StatusFile
 from pzem.systemd import notify
 from pzem.timekeeping import Timekeeper
 
+RESET_S: Final = 3.0
+"""How long a meter may take to set its register back; an order to stop waits for it."""
 SPARE_S: Final = 0.5
 """Between the last thing that a slot may do and the next slot."""
 
@@ -120,7 +122,8 @@ class Collector:
         self._ledger.take(cycle.sample, cycle.meaning.supply, cycle.energies)
         self._spool.put(Block(moment, points.lines(cycle), tuple(self._ledger.events())))
         for name in self._lifetime.resets_due():
-            self._ports.reset_energy(name, slot.monotonic_s + self._config.interval_s - SPARE_S)
+            next_s = slot.monotonic_s + self._config.interval_s - SPARE_S
+            self._ports.reset_energy(name, min(next_s, self._clock.monotonic() + RESET_S))
         self._announcer.note(cycle.sample.outcomes)
         self._warn_of_busy_ports()
         self._status.write(self._now(cycle))
@@ -149,8 +152,8 @@ class Collector:
 
     def _meet_requests(self) -> None:
         for request in self._requests.waiting():
-            self._lifetime.replaced(request.meter, request.id)
-            self._requests.done(request)
+            if self._lifetime.replaced(request.meter, request.id):
+                self._requests.done(request)
 
     def _read(self, slot: Slot, moment: Moment) -> Cycle:
         start_s = self._clock.monotonic()

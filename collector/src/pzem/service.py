@@ -10,7 +10,7 @@ from typing import Final
 from pzem.clock import SystemClock
 from pzem.collector import Collector
 from pzem.config import Config
-from pzem.influx import REQUEST_S, Influx, Writer
+from pzem.influx import Influx, Writer
 from pzem.memory import Memory
 from pzem.moment import boot_id
 from pzem.ports import Ports
@@ -18,9 +18,9 @@ from pzem.recall import Recall
 from pzem.spool import Spool
 from pzem.systemd import notify
 
-FLUSH_S: Final = REQUEST_S + 2.0
-"""How long the end may take: a write under way may still succeed. The spool needs up to
-5 s more, and systemd waits 20 s."""
+FLUSH_S: Final = 5.0
+"""How long the end waits for a write under way. What it does not achieve is kept in the
+spool, which needs up to 5 s more; systemd waits 20 s."""
 PORTS_FILE: Final = "ports.json"
 
 log = logging.getLogger(__name__)

@@ -279,3 +279,17 @@ def test_a_replacement_in_the_inventory_is_met_once(bench: Bench) -> None:
     bench.run(4)
     lifetimes = [field(block, "m1", "lifetime_wh") for block in bench.blocks]
     assert [lifetimes[n] for n in (3, 7, 11)] == [5000.0, 5000.0, 5001.0]
+
+
+def test_a_request_stays_until_its_effect_is_kept(bench: Bench) -> None:
+    bench.recall.answer = Answer({}, None)
+    (bench.folder / "lifetime.json.new").mkdir()  # nothing can be written there
+    leave(bench.folder, METER_REPLACED, "m2", 1_000_001.0)
+    waiting = []
+
+    def look() -> None:
+        waiting.append(len(list((bench.folder / "requests").iterdir())))
+
+    bench.run(20, nothing, nothing, look, (bench.folder / "lifetime.json.new").rmdir)
+    look()
+    assert waiting == [1, 0]

@@ -107,13 +107,14 @@ class Lifetime:
         for name, account in self._accounts.items():
             account.recall(_known(words.get(name)), is_complete=is_complete)
 
-    def replaced(self, name: str, request: str = "") -> None:
+    def replaced(self, name: str, request: str = "") -> bool:
         """Note that another meter takes, or has just taken, the place of `name`.
 
-        `request` tells one such word from another: the same one is met once.
+        `request` tells one such word from another: the same one is met once. Returns
+        whether that is on the card; if not, it is tried again with the slots to come.
         """
         if request and request in self._requests:
-            return
+            return not self._must_save
         account = self._accounts.get(name)
         if account is None:
             log.warning("%s is said to be replaced, but there is no such meter", name)
@@ -121,7 +122,8 @@ class Lifetime:
             account.declare(Declaration(), self._now)
         if request:
             self._requests = [*self._requests, request][-REQUESTS_KEPT:]
-        self._save()
+        self._must_save = True
+        return self._save()
 
     def resets_due(self) -> list[str]:
         """Return the meters whose register is to be set to zero now, and keep that.

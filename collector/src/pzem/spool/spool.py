@@ -217,7 +217,7 @@ class Spool:
         """
         with self._changed:
             boot = self._boot(self._boot_id)
-            if boot.shown is None and boot.known is None:
+            if boot.shown is None and boot.known is None and boot.wish is None:
                 boot.wish = Dating(offset_s, interval_s)
                 boot.changes += 1
                 self._changed.notify_all()
