@@ -91,11 +91,15 @@ class Collector:
         self._started = Moment(
             int(clock.unix()), clock.monotonic(), boot_id, self._timekeeper.is_true
         )
+        if self._started.is_true:
+            recall.before_s = self._started.unix_s
         self._status = StatusFile(config, self._started)
         self._thermometer = Thermometer(config.thermal_zone)
         self._announcer = Announcer()
         self._depth = spool.depth()
         """What waits in the spool, without the slot in hand."""
+        self._had_backlog = True
+        """Whether records may have been overwritten by older words about them."""
         self._recalled = False
         self._busy_said: set[str] = set()
 
@@ -120,6 +124,7 @@ class Collector:
         self._meet_requests()
         cycle = self._read(slot, moment)
         self._ledger.take(cycle.sample, cycle.meaning.supply, cycle.energies)
+        self._tell_records_again()
         self._spool.put(Block(moment, points.lines(cycle), tuple(self._ledger.events())))
         for name in self._lifetime.resets_due():
             next_s = slot.monotonic_s + self._config.interval_s - SPARE_S
@@ -138,6 +143,7 @@ class Collector:
     def _note_time(self, slot: Slot) -> None:
         found, interval_s = self._timekeeper.found, self._config.interval_s
         if found is not None:
+            self._recall.before_s = int(self._started.monotonic_s + found.offset_s)
             self._spool.time_is_known(self._boot_id, found.offset_s, interval_s, found.first_unix_s)
             self._ledger.dated(self._boot_id, found.offset_s)
         elif self._timekeeper.is_overdue(slot):
@@ -149,6 +155,17 @@ class Collector:
             self._recalled = True
             self._lifetime.recalled(answer.meters)
             self._ledger.recalled(answer.last_slot_unix_s)
+
+    def _tell_records_again(self) -> None:
+        """Have the last word about each record be the newest one.
+
+        What is live goes before a backlog, in which the same record may still be open.
+        """
+        if self._depth.blocks > 1:
+            self._had_backlog = True
+        elif self._had_backlog:
+            self._had_backlog = False
+            self._ledger.tell_again()
 
     def _meet_requests(self) -> None:
         for request in self._requests.waiting():

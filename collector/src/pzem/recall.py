@@ -50,6 +50,9 @@ class Recall(threading.Thread):
         self._settings = settings
         self._stopping = threading.Event()
         self._answer: Answer | None = None
+        self.before_s: int | None = None
+        """When this run began (Unix time), once that is known: what it stores itself is no
+        word of what was before it."""
 
     @property
     def answer(self) -> Answer | None:
@@ -61,7 +64,7 @@ class Recall(threading.Thread):
         retry_s, said = FIRST_RETRY_S, False
         while not self._stopping.is_set():
             try:
-                self._answer = ask(self._settings)
+                self._answer = ask(self._settings, self.before_s)
             except NoAnswerError as error:
                 if not said:
                     said = True
@@ -82,11 +85,12 @@ class Recall(threading.Thread):
         self.join(timeout_s)
 
 
-def ask(settings: InfluxSettings) -> Answer:
-    """Ask once; raises `NoAnswerError`."""
+def ask(settings: InfluxSettings, before_s: int | None = None) -> Answer:
+    """Ask once, for slots before `before_s` (Unix time); raises `NoAnswerError`."""
+    last_slot = LAST_SLOT if before_s is None else f"{LAST_SLOT} WHERE time < {before_s}s"
     try:
         with contextlib.closing(Influx(settings, TIMEOUT_S)) as influx:
-            lifetimes, registers, slots = map(influx.query, (LIFETIME, REGISTER, LAST_SLOT))
+            lifetimes, registers, slots = map(influx.query, (LIFETIME, REGISTER, last_slot))
     except ConfigError as error:
         raise NoAnswerError(error.lines[0]) from error
     except InfluxError as error:

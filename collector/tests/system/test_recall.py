@@ -56,6 +56,13 @@ def test_the_last_words_of_each_meter_are_those_of_one_slot(
     )
 
 
+def test_slots_of_this_run_are_no_word_of_before(influxd: Influxd, database: str) -> None:
+    write(influxd, database, f"collector cycle_s=0.2 {NOW}\ncollector cycle_s=0.2 {NOW + 5}\n")
+    settings = InfluxSettings(influxd.url, database)
+    assert ask(settings, NOW + 5).last_slot_unix_s == NOW
+    assert ask(settings, NOW).last_slot_unix_s is None
+
+
 def test_a_missing_database_is_no_answer(influxd: Influxd) -> None:
     with pytest.raises(NoAnswerError):
         ask(InfluxSettings(influxd.url, "nowhere"))

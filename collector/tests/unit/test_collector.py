@@ -12,6 +12,7 @@ import pytest
 from fakes import FakeClock
 from pzem.collector import Collector, CollectorError
 from pzem.config import Config, HouseSettings, MeterSettings
+from pzem.house import Ledger
 from pzem.house.lifetime import Recalled
 from pzem.meter import Outcome, Silent
 from pzem.recall import Answer
@@ -61,6 +62,7 @@ class Writer:
 
 class Recall:
     answer: Answer | None = None
+    before_s: int | None = None
 
 
 class Bench:
@@ -293,3 +295,25 @@ def test_a_request_stays_until_its_effect_is_kept(bench: Bench) -> None:
     bench.run(20, nothing, nothing, look, (bench.folder / "lifetime.json.new").rmdir)
     look()
     assert waiting == [1, 0]
+
+
+def test_what_the_run_stores_itself_is_nothing_of_before(bench: Bench) -> None:
+    bench.run(1)
+    assert bench.recall.before_s == 1_000_001
+    bench.config = replace(bench.config, clock="wait")
+    bench.recall.before_s = None
+    bench.run(1)
+    assert bench.recall.before_s is None, "its time is not known yet"
+    began_s = bench.clock.unix()
+    bench.run(2)
+    assert bench.recall.before_s == int(began_s)
+
+
+def test_after_a_backlog_each_record_is_told_once_more(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is live goes first: an older word about a record may come after a newer one."""
+    told: list[int] = []
+    monkeypatch.setattr(Ledger, "tell_again", lambda _: told.append(len(bench.blocks)))
+    bench.run(8, *[nothing] * 4, bench.delivered)
+    assert told == [0, 4], "at the start, and when what waited was delivered"

@@ -562,6 +562,10 @@ class TestRestarts:
         before = {key: dict(row) for key, row in own.rows.items()}
         assert own.ledger is not None
         assert own.ledger.events() == []
+        own.rows.clear()
+        own.ledger.tell_again()
+        own.take_events()
+        assert own.rows == before
         own.stop()
         own.rows.clear()
         own.start()

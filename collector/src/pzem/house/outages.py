@@ -305,6 +305,11 @@ class Ledger:
             self._save()
         return lines
 
+    def tell_again(self) -> None:
+        """Have `events` return every record that is kept once more."""
+        for record in self._state.records:
+            record.handed = False
+
     def close(self) -> None:
         """Keep everything, and that the collector was stopped in order."""
         if self._state.alive is not None:
