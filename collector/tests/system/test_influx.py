@@ -210,6 +210,28 @@ def test_an_end_without_a_database_keeps_what_it_has(spool: Spool, writers: list
     assert spool.depth().blocks == 1
 
 
+def test_an_end_does_not_try_a_dead_database_once_more(
+    spool: Spool, writers: list[Writer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = 0
+    genuine = Influx.write
+
+    def counted(influx: Influx, lines: Sequence[str]) -> Verdict:
+        nonlocal asked
+        asked += 1
+        return genuine(influx, lines)
+
+    monkeypatch.setattr(Influx, "write", counted)
+    monkeypatch.setattr("pzem.influx.writer.FIRST_RETRY_S", 3600.0)
+    writer = start(writers, spool, InfluxSettings(f"http://127.0.0.1:{free_port()}"))
+    spool.put(block(0))
+    eventually(lambda: writer.why, "a request that failed")
+    writer.stop(timeout_s=60)
+    assert not writer.is_alive()
+    assert asked == 1
+    assert spool.depth().blocks == 1
+
+
 def test_the_environment_does_not_come_between(
     influxd: Influxd, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -58,7 +58,7 @@ class Writer(threading.Thread):
         """Why InfluxDB takes no data, in one line for people; empty while it does."""
 
     def run(self) -> None:
-        """Deliver until stopped, and then what is in memory, as long as the database takes it."""
+        """Deliver until stopped, and then what is in memory if the database takes it."""
         try:
             while not self._stopping.is_set():
                 if not self._spool.wait(IDLE_S):
@@ -66,7 +66,7 @@ class Writer(threading.Thread):
                 if not self.step():
                     self._stopping.wait(self._retry_s)
                     self._retry_s = min(2 * self._retry_s, LAST_RETRY_S)
-            while self.step(is_end=True):
+            while not self.why and self.step(is_end=True):
                 pass
         except Exception:
             log.exception("the writer failed; this is a defect")
