@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 
 from pzem.line import Line
-from pzem.memory import Memory
 from pzem.meter import Meter
+from pzem.places import Places
 from pzem.ports import Ports
 from pzem.testing import SimulatedHouse, Simulator
 
@@ -47,7 +47,7 @@ def cycle(folder: str, house: SimulatedHouse) -> float:
     """Return the median time of a cycle, in s."""
     addresses = {meter.name: meter.address for meter in house.meters.values()}
     times = []
-    with Ports([str(Path(folder) / "tty*")], (), addresses, Memory(None)) as ports:
+    with Ports([str(Path(folder) / "tty*")], (), addresses, Places(None)) as ports:
         ports.discover()
         for _ in range(READS):
             time.sleep(0.05)

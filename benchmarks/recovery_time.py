@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pzem.memory import Memory
+from pzem.places import Places
 from pzem.ports import Ports
 from pzem.registers import Reading
 from pzem.testing import SimulatedHouse, Simulator
@@ -154,7 +154,7 @@ def bench() -> Iterator[Bench]:
         addresses = {meter.name: meter.address for meter in house.meters.values()}
         with (
             Simulator.with_meters(lines, house) as simulator,
-            Ports([f"{folder}/tty*"], (), addresses, Memory(None)) as ports,
+            Ports([f"{folder}/tty*"], (), addresses, Places(None)) as ports,
         ):
             ports.discover()
             one = Bench(folder, house, simulator, ports, time.monotonic())

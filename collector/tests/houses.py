@@ -66,11 +66,21 @@ def outcomes(meters: Sequence[MeterSettings], shown: Sequence[Outcome]) -> dict[
 
 
 class Slots:
-    """Hands a house one slot after the other, each `interval_s` after the last."""
+    """Hands a house one slot after the other, each `interval_s` after the last.
+
+    `is_told`: the database has answered that it knows nothing of the generator.
+    """
 
     def __init__(
-        self, house: House, meters: Sequence[MeterSettings], interval_s: float = 5.0
+        self,
+        house: House,
+        meters: Sequence[MeterSettings],
+        interval_s: float = 5.0,
+        *,
+        is_told: bool = True,
     ) -> None:
+        if is_told:
+            house.generator_recalled(None)
         self.house = house
         self.interval_s = interval_s
         self._meters = meters

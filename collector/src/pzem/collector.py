@@ -26,8 +26,9 @@ from pzem.kept import KeptFile
 from pzem.moment import Moment
 from pzem.points import Cycle
 from pzem.ports import Ports
-from pzem.recall import Recall
+from pzem.recall import Answer, Recall
 from pzem.requests import Requests
+from pzem.saver import Saver
 from pzem.schedule import Slot, slots
 from pzem.settling import Settling
 from pzem.spool import Block, Spool
@@ -37,6 +38,8 @@ from pzem.timekeeping import Timekeeper
 
 RESET_S: Final = 3.0
 """How long a meter may take to set its register back; an order to stop waits for it."""
+CARD_S: Final = 1.0
+"""How long it may wait for the card before that."""
 SPARE_S: Final = 0.5
 """Between the last thing that a slot may do and the next slot."""
 
@@ -48,7 +51,11 @@ class CollectorError(PzemError):
 
 
 class Collector:
-    """The loop over the slots. `boot_id`: of this boot, for stamps without a true time."""
+    """The loop over the slots.
+
+    `boot_id`: of this boot, for stamps without a true time. `saver`: who waits for the card;
+    without one the loop does.
+    """
 
     def __init__(  # noqa: PLR0917 - it is where everything meets
         self,
@@ -59,6 +66,7 @@ class Collector:
         recall: Recall,
         clock: Clock,
         boot_id: str,
+        saver: Saver | None = None,
     ) -> None:
         self._config = config
         self._ports = ports
@@ -69,30 +77,35 @@ class Collector:
         self._boot_id = boot_id
         self._timekeeper = Timekeeper(config.clock, clock, boot_id)
         self._settling = Settling(config.interval_s)
+        if saver is None:
+            saver = Saver(clock.monotonic, background=False)
         state = config.state_dir
         self._house = House(
             config.meters,
             config.house,
             config.interval_s,
-            KeptFile(state / "generator.json", generator.PRICE),
+            KeptFile(state / "generator.json", generator.PRICE, saver),
         )
         self._lifetime = Lifetime(
             config.meters,
             config.interval_s,
-            KeptFile(state / "lifetime.json", lifetime.PRICE),
+            KeptFile(state / "lifetime.json", lifetime.PRICE, saver),
             reset_enabled=config.house.energy_reset,
         )
         self._ledger = Ledger(
             config.meters,
-            KeptFile(state / outages.STATE_FILE, outages.PRICE),
+            KeptFile(state / outages.STATE_FILE, outages.PRICE, saver),
             config.interval_s,
         )
-        self._requests = Requests(state)
+        self._requests = Requests(state, saver)
         self._started = Moment(
             int(clock.unix()), clock.monotonic(), boot_id, self._timekeeper.is_true
         )
         if self._started.is_true:
             recall.before_s = self._started.unix_s
+        # What a backlog holds is newer than what the database knows before it is delivered.
+        self._left_newest_s: int | None = getattr(spool, "left_newest_s", None)
+        recall.awaited_s = self._left_newest_s
         self._status = StatusFile(config, self._started)
         self._thermometer = Thermometer(config.thermal_zone)
         self._announcer = Announcer()
@@ -100,7 +113,7 @@ class Collector:
         """What waits in the spool, without the slot in hand."""
         self._had_backlog = True
         """Whether records may have been overwritten by older words about them."""
-        self._recalled = False
+        self._heard: Answer | None = None
         self._busy_said: set[str] = set()
 
     def run(self) -> None:
@@ -120,15 +133,13 @@ class Collector:
         """Do what one slot asks for."""
         moment = self._timekeeper.stamp(slot)
         self._note_time(slot)
-        self._hear_database()
+        self._hear_database(slot)
         self._meet_requests()
         cycle = self._read(slot, moment)
         self._ledger.take(cycle.sample, cycle.meaning.supply, cycle.energies)
         self._tell_records_again()
         self._spool.put(Block(moment, points.lines(cycle), tuple(self._ledger.events())))
-        for name in self._lifetime.resets_due():
-            next_s = slot.monotonic_s + self._config.interval_s - SPARE_S
-            self._ports.reset_energy(name, min(next_s, self._clock.monotonic() + RESET_S))
+        self._reset_registers(slot.monotonic_s + self._config.interval_s - SPARE_S)
         self._announcer.note(cycle.sample.outcomes)
         self._warn_of_busy_ports()
         self._status.write(self._now(cycle))
@@ -149,12 +160,23 @@ class Collector:
         elif self._timekeeper.is_overdue(slot):
             self._spool.show_undated(slot.unix_s - slot.monotonic_s, interval_s)
 
-    def _hear_database(self) -> None:
-        """Take what was stored before this start, once the database has told."""
-        if not self._recalled and (answer := self._recall.answer) is not None:
-            self._recalled = True
-            self._lifetime.recalled(answer.meters)
-            self._ledger.recalled(answer.last_slot_unix_s)
+    def _hear_database(self, slot: Slot) -> None:
+        """Take what was stored before this start, as the database tells it.
+
+        The spool's word is as good a sign of life, if the database does not answer in time.
+        """
+        answer, left_s = self._recall.answer, self._left_newest_s
+        if answer is None:
+            waited_s = slot.monotonic_s - self._started.monotonic_s
+            if left_s is not None and waited_s >= outages.RECALL_WAIT_S:
+                self._ledger.recalled(left_s)
+        elif answer is not self._heard:
+            self._heard = answer
+            self._lifetime.recalled(answer.meters, is_complete=answer.is_complete)
+            known = [s for s in (answer.last_slot_unix_s, left_s) if s is not None]
+            self._ledger.recalled(max(known, default=None))
+            if answer.is_complete:
+                self._house.generator_recalled(answer.generator)
 
     def _tell_records_again(self) -> None:
         """Have the last word about each record be the newest one.
@@ -166,11 +188,18 @@ class Collector:
         elif self._had_backlog:
             self._had_backlog = False
             self._ledger.tell_again()
+        if not self._depth.blocks:
+            self._recall.awaited_s = None  # it is delivered, or was refused
 
     def _meet_requests(self) -> None:
         for request in self._requests.waiting():
             if self._lifetime.replaced(request.meter, request.id):
                 self._requests.done(request)
+
+    def _reset_registers(self, until_s: float) -> None:
+        now_s = self._clock.monotonic()
+        for name in self._lifetime.resets_due(max(0.0, min(CARD_S, until_s - now_s))):
+            self._ports.reset_energy(name, min(until_s, self._clock.monotonic() + RESET_S))
 
     def _read(self, slot: Slot, moment: Moment) -> Cycle:
         start_s = self._clock.monotonic()

@@ -34,7 +34,6 @@ from typing import Final
 
 from pzem.adapters import Device, present_ports, usb_model, usb_socket
 from pzem.line import TRY_S, PortBusyError, known_grabber
-from pzem.memory import Memory
 from pzem.meter import (
     MIN_TRY_S,
     NO_ANSWER_YET,
@@ -48,6 +47,7 @@ from pzem.meter import (
     Silent,
     heard,
 )
+from pzem.places import Places
 from pzem.port_thread import Ask, Job, PortThread, Reset
 
 GRACE_S: Final = 0.05
@@ -114,7 +114,7 @@ class _Port:
 class Ports:
     """Asks every configured meter once a cycle, wherever it is.
 
-    `meters` maps names to addresses, `memory` keeps the places over restarts. All
+    `meters` maps names to addresses, `kept` keeps the places over restarts. All
     methods are for one thread.
     """
 
@@ -123,16 +123,16 @@ class Ports:
         patterns: Iterable[str],
         exclude: Iterable[str],
         meters: Mapping[str, int],
-        memory: Memory,
+        kept: Places,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._patterns = tuple(patterns)
         self._exclude = tuple(exclude)
-        self._memory = memory
+        self._kept = kept
         self._monotonic = monotonic
         self._places = {name: _Place(name, address) for name, address in meters.items()}
         for place in self._places.values():
-            if (remembered := memory.recall(place.address)) is not None:
+            if (remembered := kept.recall(place.address)) is not None:
                 place.home, place.usb = remembered
                 place.seen = True
         self._ports: dict[str, _Port] = {}
@@ -454,7 +454,7 @@ class Ports:
         if (place.home, place.usb) != (path, usb) or not place.seen:
             log.info("%s (address %d) answers on %s", place.name, place.address, path)
         place.home, place.usb, place.seen = path, usb, True
-        self._memory.keep(place.address, path, usb)
+        self._kept.keep(place.address, path, usb)
 
 
 def _quick_ones_first(place: _Place) -> tuple[bool, bool]:

@@ -10,9 +10,10 @@ import logging
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from pzem.config import ConfigError, InfluxSettings
+from pzem.house.generator import StoredHours
 from pzem.house.lifetime import Recalled
 from pzem.influx import Influx, InfluxError
 
@@ -24,6 +25,7 @@ LIFETIME: Final = "SELECT last(lifetime_wh), energy_wh FROM meter GROUP BY meter
 """A selector brings its point's other fields along, and that point's time."""
 REGISTER: Final = "SELECT last(energy_wh) FROM meter GROUP BY meter"
 LAST_SLOT: Final = "SELECT last(cycle_s) FROM collector"
+HOURS: Final = "SELECT last(hours), hours_since_service FROM generator"
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +38,10 @@ class Answer:
     """By name; a meter of which nothing was ever stored is missing."""
     last_slot_unix_s: int | None
     """Time of the last slot stored, in s since 1970; None: there is none."""
+    generator: StoredHours | None = None
+    """None: there are none."""
+    is_complete: bool = True
+    """Whether nothing that earlier runs have read was missing."""
 
 
 class NoAnswerError(Exception):
@@ -43,7 +49,7 @@ class NoAnswerError(Exception):
 
 
 class Recall(threading.Thread):
-    """Asks until there is an `answer`."""
+    """Asks until there is an `answer` that is complete."""
 
     def __init__(self, settings: InfluxSettings) -> None:
         super().__init__(name="recall", daemon=True)
@@ -53,31 +59,36 @@ class Recall(threading.Thread):
         self.before_s: int | None = None
         """When this run began (Unix time), once that is known: what it stores itself is no
         word of what was before it."""
+        self.awaited_s: int | None = None
+        """The newest slot (Unix time) that earlier runs have left to be delivered; without
+        it an answer is not complete. None: nothing is awaited."""
 
     @property
     def answer(self) -> Answer | None:
-        """What the database said; None: nothing yet."""
+        """What the database said last; None: nothing yet."""
         return self._answer
 
     def run(self) -> None:
-        """Ask until there is an answer, or until stopped."""
+        """Ask until there is an answer that is complete, or until stopped."""
         retry_s, said = FIRST_RETRY_S, False
         while not self._stopping.is_set():
             try:
-                self._answer = ask(self._settings, self.before_s)
+                self._answer = ask(self._settings, self.before_s, self.awaited_s)
             except NoAnswerError as error:
                 if not said:
                     said = True
                     log.info("InfluxDB does not tell yet what was stored last: %s", error)
-                self._stopping.wait(retry_s)
-                retry_s = min(2 * retry_s, LAST_RETRY_S)
             except Exception:
                 log.exception("asking for what was stored last failed; this is a defect")
                 return
             else:
                 if said:
+                    said = False
                     log.info("InfluxDB has told what was stored last")
-                return
+                if self._answer.is_complete:
+                    return
+            self._stopping.wait(retry_s)
+            retry_s = min(2 * retry_s, LAST_RETRY_S)
 
     def stop(self, timeout_s: float) -> None:
         """Ask no more; wait `timeout_s` at most for a question under way."""
@@ -85,12 +96,19 @@ class Recall(threading.Thread):
         self.join(timeout_s)
 
 
-def ask(settings: InfluxSettings, before_s: int | None = None) -> Answer:
-    """Ask once, for slots before `before_s` (Unix time); raises `NoAnswerError`."""
-    last_slot = LAST_SLOT if before_s is None else f"{LAST_SLOT} WHERE time < {before_s}s"
+def ask(
+    settings: InfluxSettings, before_s: int | None = None, awaited_s: int | None = None
+) -> Answer:
+    """Ask once, for slots before `before_s`; raises `NoAnswerError`.
+
+    Without the slot `awaited_s`, or a later one, the answer is not complete. Both are Unix
+    time.
+    """
+    before = "" if before_s is None else f" WHERE time < {before_s}s"
+    questions = (LIFETIME, REGISTER, LAST_SLOT + before, HOURS + before)
     try:
         with contextlib.closing(Influx(settings, TIMEOUT_S)) as influx:
-            lifetimes, registers, slots = map(influx.query, (LIFETIME, REGISTER, last_slot))
+            lifetimes, registers, slots, hours = map(influx.query, questions)
     except ConfigError as error:
         raise NoAnswerError(error.lines[0]) from error
     except InfluxError as error:
@@ -105,7 +123,16 @@ def ask(settings: InfluxSettings, before_s: int | None = None) -> Answer:
                 meters[str(row["meter"])] = Recalled(
                     float(row["energy_wh"]), float(row["last"]), int(row["time"])
                 )
-        last_slot_unix_s = int(slots[0]["time"]) if slots else None
+        last_slot_s = int(slots[0]["time"]) if slots else None
+        generator = _stored_hours(hours[0]) if hours else None
     except (KeyError, TypeError, ValueError) as error:
         raise NoAnswerError(f"not what was asked for: {error!r}") from error
-    return Answer(meters, last_slot_unix_s)
+    is_complete = awaited_s is None or (last_slot_s is not None and last_slot_s >= awaited_s)
+    return Answer(meters, last_slot_s, generator, is_complete)
+
+
+def _stored_hours(row: Mapping[str, Any]) -> StoredHours:
+    since = row["hours_since_service"]
+    return StoredHours(
+        float(row["last"]), None if since is None else float(since), int(row["time"])
+    )

@@ -12,11 +12,13 @@ import logging
 import os
 import secrets
 import stat
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Final
 
 from pzem.errors import PzemError
+from pzem.saver import Saver
 
 METER_REPLACED: Final = "meter-replaced"
 KINDS: Final = (METER_REPLACED,)
@@ -45,24 +47,44 @@ class Request:
 
 
 class Requests:
-    """The requests that wait in `state_dir`. Use from one thread."""
+    """The requests that wait in `state_dir`, which `saver` looks for on the card."""
 
-    def __init__(self, state_dir: Path) -> None:
+    def __init__(self, state_dir: Path, saver: Saver) -> None:
         self._folder = state_dir / FOLDER
+        self._saver = saver
+        self._found: list[Request] = []
+        self._met: set[Request] = set()
+        self._lock = threading.Lock()
         self._said: set[str] = set()
 
     def waiting(self) -> list[Request]:
-        """Return all that wait and can be understood, the oldest first."""
-        try:
-            with os.scandir(self._folder) as entries:
-                found = sorted(entry.name for entry in entries if _is_request(entry))
-        except OSError:  # mostly there is no folder, as long as nothing was asked for
-            return []
-        return [request for name in found if (request := self._read(name)) is not None]
+        """Have them looked for; return all that were found and understood, the oldest first.
+
+        What has come since the last look is returned the next time.
+        """
+        self._saver.submit(self, self._look)
+        with self._lock:
+            return [one for one in self._found if one not in self._met]
 
     def done(self, request: Request) -> None:
-        """Remove a request that has been met, and whose effect is kept."""
-        self._remove(request.id + SUFFIX)
+        """Have a request removed that has been met, and whose effect is kept."""
+        with self._lock:
+            self._met.add(request)
+
+    def _look(self) -> bool:
+        with self._lock:
+            met = self._met.copy()
+        gone = {one for one in met if self._remove(one.id + SUFFIX)}
+        try:
+            with os.scandir(self._folder) as entries:
+                names = sorted(entry.name for entry in entries if _is_request(entry))
+        except OSError:  # mostly there is no folder, as long as nothing was asked for
+            names = []
+        found = [request for name in names if (request := self._read(name)) is not None]
+        with self._lock:
+            self._found = found
+            self._met -= gone
+        return True
 
     def _read(self, name: str) -> Request | None:
         try:
@@ -86,11 +108,13 @@ class Requests:
             return None
         return Request(name.removesuffix(SUFFIX), kind, meter)
 
-    def _remove(self, name: str) -> None:
+    def _remove(self, name: str) -> bool:
         try:
             (self._folder / name).unlink(missing_ok=True)
         except OSError as error:
             self._say(f"-{name}", f"the request {name} cannot be removed: {error.strerror}")
+            return False
+        return True
 
     def _say(self, what: str, words: str) -> None:
         if what not in self._said:

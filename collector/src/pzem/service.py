@@ -11,16 +11,17 @@ from pzem.clock import SystemClock
 from pzem.collector import Collector
 from pzem.config import Config
 from pzem.influx import Influx, Writer
-from pzem.memory import Memory
 from pzem.moment import boot_id
+from pzem.places import Places
 from pzem.ports import Ports
 from pzem.recall import Recall
+from pzem.saver import Saver
 from pzem.spool import Spool
 from pzem.systemd import notify
 
 FLUSH_S: Final = 5.0
 """How long the end waits for a write under way. What it does not achieve is kept in the
-spool, which needs up to 5 s more; systemd waits 20 s."""
+spool, which needs up to 5 s more, and the saver up to 2 s; systemd waits 20 s."""
 PORTS_FILE: Final = "ports.json"
 
 log = logging.getLogger(__name__)
@@ -34,19 +35,22 @@ def run(config: Config, stop: threading.Event) -> None:
     """
     boot = boot_id()
     influx = Influx(config.influxdb)
-    with contextlib.closing(Spool(config.state_dir, boot, config.spool.max_mb * 10**6)) as spool:
+    with (
+        contextlib.closing(Saver()) as saver,
+        contextlib.closing(Spool(config.state_dir, boot, config.spool.max_mb * 10**6)) as spool,
+    ):
         writer = Writer(spool, influx)
         writer.start()
         try:
             addresses = {meter.name: meter.address for meter in config.meters}
-            memory = Memory(config.state_dir / PORTS_FILE)
-            with Ports(config.ports, config.exclude_ports, addresses, memory) as ports:
+            places = Places(config.state_dir / PORTS_FILE, saver)
+            with Ports(config.ports, config.exclude_ports, addresses, places) as ports:
                 log.info("looking for %d meters on %s", len(addresses), ", ".join(config.ports))
                 ports.discover(stop)
                 recall = Recall(config.influxdb)
-                recall.start()
                 clock = SystemClock(stop)
-                collector = Collector(config, ports, spool, writer, recall, clock, boot)
+                collector = Collector(config, ports, spool, writer, recall, clock, boot, saver)
+                recall.start()
                 try:
                     collector.run()
                 finally:

@@ -101,10 +101,10 @@ class _PumpedRecall(Recall):
     """What asks for the last words between two slots, and not in a thread of its own."""
 
     def pump(self) -> None:
-        """Ask, until there is an answer."""
-        if self._answer is None:
+        """Ask, until there is an answer that is complete."""
+        if self._answer is None or not self._answer.is_complete:
             with contextlib.suppress(NoAnswerError):
-                self._answer = ask(self._settings)
+                self._answer = ask(self._settings, self.before_s, self.awaited_s)
 
 
 class _StruckInflux(Influx):

@@ -28,9 +28,9 @@ import serial
 from pzem.announcer import Announcer
 from pzem.health import FAULTY, OK, SILENT, Health, MeterHealth
 from pzem.line import Line
-from pzem.memory import Memory
 from pzem.meter import Outcome
 from pzem.moment import Moment
+from pzem.places import Places
 from pzem.ports import FIRST_PROBE_S, Ports
 from pzem.registers import Reading
 from pzem.settling import DARK_S, Settling
@@ -74,7 +74,7 @@ class Bench:
         self.latest_health: dict[str, MeterHealth] = {}
         self.said_before: list[str] = []
         """What was said until the meters had been found."""
-        self.ports = Ports([f"{dev}/tty*"], (), METERS, Memory(None), self._monotonic)
+        self.ports = Ports([f"{dev}/tty*"], (), METERS, Places(None), self._monotonic)
         self._health = Health()
         self._pace_s = pace_s
         self._settling = Settling(INTERVAL_S)

@@ -16,8 +16,8 @@ import pytest
 
 from pzem.adapters import present_ports
 from pzem.line import Line
-from pzem.memory import Memory
 from pzem.meter import NO_PORT, NOT_ASKED, PORT_BUSY, PORT_FAILED, Faulty, Outcome, Silent
+from pzem.places import Places
 from pzem.ports import FIRST_PROBE_S, Ports
 from pzem.registers import Reading
 from pzem.testing import SimulatedMeter, Simulator
@@ -100,13 +100,13 @@ def test_meters_are_found_and_read(
     play: Play,
     layout: Callable[[], dict[str, list[SimulatedMeter]]],
 ) -> None:
-    with play(layout()), Ports([f"{dev}/tty*"], (), METERS, Memory(None)) as ports:
+    with play(layout()), Ports([f"{dev}/tty*"], (), METERS, Places(None)) as ports:
         ports.discover()
         assert poll(ports) == dict.fromkeys(METERS, SHOWN)
 
 
 def test_a_lost_reply_is_asked_for_again(dev: Path, play: Play) -> None:
-    with play(three()) as simulator, Ports([f"{dev}/*"], (), METERS, Memory(None)) as ports:
+    with play(three()) as simulator, Ports([f"{dev}/*"], (), METERS, Places(None)) as ports:
         ports.discover()
         simulator.order("silence mainA 1")
         simulator.order("bit-flip mainB 1")
@@ -114,7 +114,7 @@ def test_a_lost_reply_is_asked_for_again(dev: Path, play: Play) -> None:
 
 
 def test_a_silent_meter_is_asked_once_and_last(dev: Path, play: Play) -> None:
-    with play(one()) as simulator, Ports([f"{dev}/*"], (), METERS, Memory(None)) as ports:
+    with play(one()) as simulator, Ports([f"{dev}/*"], (), METERS, Places(None)) as ports:
         ports.discover()
         simulator.order("silence mainA")
         assert poll(ports)["mainA"] == Silent()
@@ -137,7 +137,7 @@ def test_a_silent_meter_is_asked_once_and_last(dev: Path, play: Play) -> None:
     ],
 )
 def test_a_late_reply_is_never_taken_for_a_later_slot(dev: Path, play: Play, fault: str) -> None:
-    with play(three()) as simulator, Ports([f"{dev}/*"], (), METERS, Memory(None)) as ports:
+    with play(three()) as simulator, Ports([f"{dev}/*"], (), METERS, Places(None)) as ports:
         ports.discover()
         simulated = simulator.meter("mainA")
         simulator.order(fault)
@@ -155,7 +155,7 @@ def test_a_late_reply_is_never_taken_for_a_later_slot(dev: Path, play: Play, fau
 
 
 def test_renumbered_ports_lose_no_cycle(dev: Path, play: Play) -> None:
-    with play(three()) as simulator, Ports([f"{dev}/*"], (), METERS, Memory(None)) as ports:
+    with play(three()) as simulator, Ports([f"{dev}/*"], (), METERS, Places(None)) as ports:
         ports.discover()
         simulator.order("renumber")
         assert readings(poll(ports)) == list(METERS)
@@ -163,7 +163,7 @@ def test_renumbered_ports_lose_no_cycle(dev: Path, play: Play) -> None:
 
 
 def test_a_replugged_adapter_is_found_under_its_new_name(dev: Path, play: Play) -> None:
-    with play(three()) as simulator, Ports([f"{dev}/*"], (), METERS, Memory(None)) as ports:
+    with play(three()) as simulator, Ports([f"{dev}/*"], (), METERS, Places(None)) as ports:
         ports.discover()
         simulator.order("unplug tty2")
         assert poll(ports)["gen"] == Silent(NO_PORT)
@@ -173,7 +173,7 @@ def test_a_replugged_adapter_is_found_under_its_new_name(dev: Path, play: Play) 
 
 
 def test_a_port_replugged_between_two_cycles_loses_none(dev: Path, play: Play) -> None:
-    with play(three()) as simulator, Ports([f"{dev}/*"], (), METERS, Memory(None)) as ports:
+    with play(three()) as simulator, Ports([f"{dev}/*"], (), METERS, Places(None)) as ports:
         ports.discover()
         for _ in range(3):
             simulator.order("unplug tty0")
@@ -184,10 +184,10 @@ def test_a_port_replugged_between_two_cycles_loses_none(dev: Path, play: Play) -
 def test_places_are_remembered_over_a_restart(dev: Path, tmp_path: Path, play: Play) -> None:
     file = tmp_path / "ports.json"
     with play(three()) as simulator:
-        with Ports([f"{dev}/*"], (), METERS, Memory(file)) as ports:
+        with Ports([f"{dev}/*"], (), METERS, Places(file)) as ports:
             ports.discover()
         simulator.order("silence gen")
-        with Ports([f"{dev}/*"], (), METERS, Memory(file)) as ports:
+        with Ports([f"{dev}/*"], (), METERS, Places(file)) as ports:
             ports.discover()
             simulator.order("heal gen")
             assert readings(poll(ports)) == list(METERS)
@@ -205,7 +205,7 @@ def test_a_spoilt_memory_costs_a_search_only(
 ) -> None:
     file = tmp_path / "ports.json"
     file.write_text(content)
-    with play(three()), Ports([f"{dev}/*"], (), METERS, Memory(file)) as ports:
+    with play(three()), Ports([f"{dev}/*"], (), METERS, Places(file)) as ports:
         ports.discover()
         assert readings(poll(ports)) == list(METERS)
 
@@ -215,8 +215,8 @@ def test_a_memory_that_cannot_be_written_is_said_once(
     caplog: pytest.LogCaptureFixture,
     play: Play,
 ) -> None:
-    memory = Memory(dev / "none" / "x.json")
-    with play(three()), Ports([f"{dev}/*"], (), METERS, memory) as ports:
+    places = Places(dev / "none" / "x.json")
+    with play(three()), Ports([f"{dev}/*"], (), METERS, places) as ports:
         ports.discover()
         assert readings(poll(ports)) == list(METERS)
     assert [r.getMessage().count("cannot be written") for r in caplog.records].count(1) == 1
@@ -228,7 +228,7 @@ def test_a_generator_never_heard_before_is_found_in_its_first_cycle(
     play: Play,
     layout: Callable[[], dict[str, list[SimulatedMeter]]],
 ) -> None:
-    with play(layout()) as simulator, Ports([f"{dev}/*"], (), METERS, Memory(None)) as ports:
+    with play(layout()) as simulator, Ports([f"{dev}/*"], (), METERS, Places(None)) as ports:
         simulator.order("silence gen")
         ports.discover()
         assert readings(poll(ports)) == ["mainA", "mainB"]
@@ -237,7 +237,7 @@ def test_a_generator_never_heard_before_is_found_in_its_first_cycle(
 
 
 def test_a_foreign_port_gets_nothing_while_all_meters_answer(dev: Path, play: Play) -> None:
-    with play(three()), Ports([f"{dev}/*"], (), METERS, Memory(None)) as ports:
+    with play(three()), Ports([f"{dev}/*"], (), METERS, Places(None)) as ports:
         ports.discover()
         foreign = Foreign(dev / "tty9")
         for _ in range(3):
@@ -249,7 +249,7 @@ def test_a_foreign_port_is_probed_at_growing_intervals_for_a_silent_meter(
     dev: Path, play: Play
 ) -> None:
     hours = Hours()
-    with play(three()) as simulator, Ports([f"{dev}/*"], (), METERS, Memory(None), hours) as ports:
+    with play(three()) as simulator, Ports([f"{dev}/*"], (), METERS, Places(None), hours) as ports:
         ports.discover()
         foreign = Foreign(dev / "tty9")
         poll(ports)
@@ -271,7 +271,7 @@ def test_a_foreign_device_that_gets_the_name_of_a_pulled_adapter_is_no_home(
 ) -> None:
     sockets = {f"{dev}/tty{number}": f"1-1.{number}:1.0" for number in range(3)}
     monkeypatch.setattr("pzem.ports.usb_socket", sockets.get)
-    with play(three()) as simulator, Ports([f"{dev}/*"], (), METERS, Memory(None)) as ports:
+    with play(three()) as simulator, Ports([f"{dev}/*"], (), METERS, Places(None)) as ports:
         ports.discover()
         simulator.order(f"unplug {dev}/tty1")
         sockets[f"{dev}/tty1"] = "1-1.4:1.0"
@@ -288,7 +288,7 @@ def test_a_meter_that_stumbles_does_not_put_off_the_search_for_another(
     dev: Path, play: Play
 ) -> None:
     hours = Hours()
-    with play(three()) as simulator, Ports([f"{dev}/*"], (), METERS, Memory(None), hours) as ports:
+    with play(three()) as simulator, Ports([f"{dev}/*"], (), METERS, Places(None), hours) as ports:
         ports.discover()
         simulator.order("silence gen")
         poll(ports)
@@ -305,7 +305,7 @@ def test_a_meter_that_stumbles_does_not_put_off_the_search_for_another(
 
 
 def test_a_slow_meter_delays_none_on_its_line(dev: Path, play: Play) -> None:
-    with play(one()) as simulator, Ports([f"{dev}/*"], (), METERS, Memory(None)) as ports:
+    with play(one()) as simulator, Ports([f"{dev}/*"], (), METERS, Places(None)) as ports:
         ports.discover()
         simulator.order("late mainA 0.5")
         for _ in range(4):
@@ -325,7 +325,7 @@ def test_a_port_that_serves_a_meter_is_not_probed_for_one_that_was_seen_elsewher
     spy = meter("spy", METERS["gen"])
     layout["tty0"].append(spy)
     spy.powered = False
-    with play(layout) as simulator, Ports([f"{dev}/*"], (), METERS, Memory(None), hours) as ports:
+    with play(layout) as simulator, Ports([f"{dev}/*"], (), METERS, Places(None), hours) as ports:
         ports.discover()
         simulator.order("silence gen")
         poll(ports)
@@ -338,11 +338,11 @@ def test_a_port_that_serves_a_meter_is_not_probed_for_one_that_was_seen_elsewher
 
 def test_noise_on_a_foreign_port_is_no_fault_of_a_silent_meter(dev: Path, play: Play) -> None:
     foreign = Foreign(dev / "tty9", babble=b"$GPGGA,123519,4807.038,N,01131.000,E*47\r\n")
-    memory = Memory(None)
-    memory.keep(METERS["gen"], "/dev/elsewhere", None)
+    places = Places(None)
+    places.keep(METERS["gen"], "/dev/elsewhere", None)
     with (
         play({"tty0": [meter("mainA", 4)]}),
-        Ports([f"{dev}/*"], (), {"mainA": 4, "gen": 6}, memory) as ports,
+        Ports([f"{dev}/*"], (), {"mainA": 4, "gen": 6}, places) as ports,
     ):
         foreign.talk()
         ports.discover()
@@ -352,7 +352,7 @@ def test_noise_on_a_foreign_port_is_no_fault_of_a_silent_meter(dev: Path, play: 
 
 def test_excluded_ports_get_no_byte(dev: Path, play: Play) -> None:
     foreign = Foreign(dev / "tty9")
-    with play(three()), Ports([f"{dev}/*"], [f"{dev}/tty9"], METERS, Memory(None)) as ports:
+    with play(three()), Ports([f"{dev}/*"], [f"{dev}/tty9"], METERS, Places(None)) as ports:
         ports.discover()
         assert readings(poll(ports)) == list(METERS)
     assert foreign.received() == b""
@@ -378,7 +378,7 @@ def test_a_port_in_other_hands_is_silent_and_comes_back(
     caplog: pytest.LogCaptureFixture,
     play: Play,
 ) -> None:
-    with play(three()), Ports([f"{dev}/*"], (), METERS, Memory(None)) as ports:
+    with play(three()), Ports([f"{dev}/*"], (), METERS, Places(None)) as ports:
         ports.discover()
         ports.close()
         other = Line(str(dev / "tty2"))
@@ -395,7 +395,7 @@ def test_a_port_in_other_hands_is_silent_and_comes_back(
 def test_ports_in_other_hands_at_the_start_say_nothing_of_the_meters(dev: Path, play: Play) -> None:
     with play(three()):
         others = [Line(f"{dev}/tty{n}") for n in range(3)]
-        with Ports([f"{dev}/*"], (), METERS, Memory(None)) as ports:
+        with Ports([f"{dev}/*"], (), METERS, Places(None)) as ports:
             assert set(ports.discover().values()) == {Silent(PORT_BUSY)}
             for other in others:
                 other.close()
@@ -403,12 +403,12 @@ def test_ports_in_other_hands_at_the_start_say_nothing_of_the_meters(dev: Path, 
 
 
 def test_what_is_no_serial_port_says_nothing_of_the_meters() -> None:
-    with Ports(["/dev/null"], (), METERS, Memory(None)) as ports:
+    with Ports(["/dev/null"], (), METERS, Places(None)) as ports:
         assert set(poll(ports).values()) == {Silent(PORT_FAILED)}
 
 
 def test_without_time_nobody_is_asked(dev: Path, play: Play) -> None:
-    with play(three()), Ports([f"{dev}/*"], (), METERS, Memory(None)) as ports:
+    with play(three()), Ports([f"{dev}/*"], (), METERS, Places(None)) as ports:
         ports.discover()
         assert set(ports.poll(time.monotonic() + 0.05).values()) == {Silent(NOT_ASKED)}
 
@@ -418,7 +418,7 @@ def test_meters_that_fall_silent_cost_the_others_on_their_line_nothing(
 ) -> None:
     names = {f"m{address}": address for address in range(1, 7)}
     layout = {"tty0": [meter(name, address) for name, address in names.items()]}
-    with play(layout) as simulator, Ports([f"{dev}/*"], (), names, Memory(None)) as ports:
+    with play(layout) as simulator, Ports([f"{dev}/*"], (), names, Places(None)) as ports:
         ports.discover()
         for name in list(names)[1:]:
             simulator.order(f"silence {name}")
@@ -429,7 +429,7 @@ def test_a_meter_never_heard_is_found_beside_others_though_a_foreign_port_is_fre
     dev: Path, play: Play
 ) -> None:
     Foreign(dev / "tty9")
-    with play(one()) as simulator, Ports([f"{dev}/*"], (), METERS, Memory(None)) as ports:
+    with play(one()) as simulator, Ports([f"{dev}/*"], (), METERS, Places(None)) as ports:
         simulator.order("silence gen")
         ports.discover()
         assert readings(poll(ports)) == ["mainA", "mainB"]
@@ -444,7 +444,7 @@ def test_two_meters_with_one_address_on_two_ports_are_said(
 ) -> None:
     with (
         play({"tty0": [meter("a", 4)], "tty1": [meter("b", 4)]}),
-        Ports([f"{dev}/*"], (), {"mainA": 4}, Memory(None)) as ports,
+        Ports([f"{dev}/*"], (), {"mainA": 4}, Places(None)) as ports,
     ):
         ports.discover()
         assert readings(poll(ports)) == ["mainA"]
@@ -454,7 +454,7 @@ def test_two_meters_with_one_address_on_two_ports_are_said(
 def test_two_meters_with_one_address_on_one_line_are_faulty(dev: Path, play: Play) -> None:
     with (
         play({"tty0": [meter("a", 4), meter("b", 4)]}),
-        Ports([f"{dev}/*"], (), {"mainA": 4}, Memory(None)) as ports,
+        Ports([f"{dev}/*"], (), {"mainA": 4}, Places(None)) as ports,
     ):
         assert isinstance(ports.discover()["mainA"], Faulty)
 
@@ -462,7 +462,7 @@ def test_two_meters_with_one_address_on_one_line_are_faulty(dev: Path, play: Pla
 def test_without_any_port_all_meters_lack_theirs(
     dev: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with Ports([f"{dev}/*"], (), METERS, Memory(None)) as ports:
+    with Ports([f"{dev}/*"], (), METERS, Places(None)) as ports:
         for _ in range(3):
             assert poll(ports) == dict.fromkeys(METERS, Silent(NO_PORT))
     assert [r.getMessage() for r in caplog.records] == [

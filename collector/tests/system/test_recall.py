@@ -13,6 +13,7 @@ import pytest
 
 from pzem import recall
 from pzem.config import InfluxSettings
+from pzem.house.generator import StoredHours
 from pzem.house.lifetime import Recalled
 from pzem.recall import Answer, NoAnswerError, Recall, ask
 from pzem.testing.influxd import Influxd, free_port
@@ -54,6 +55,43 @@ def test_the_last_words_of_each_meter_are_those_of_one_slot(
     assert ask(InfluxSettings(influxd.url, database)) == Answer(
         {"mainA": Recalled(8.0, 108.5, NOW + 5), "gen": Recalled(9.0, None, NOW + 10)}, NOW + 15
     )
+
+
+def test_hours_of_the_generator_are_those_before_this_run(influxd: Influxd, database: str) -> None:
+    settings = InfluxSettings(influxd.url, database)
+    write(influxd, database, f"generator hours=11.5,load=0.5 {NOW}")
+    assert ask(settings).generator == StoredHours(11.5, None, NOW)
+    write(
+        influxd,
+        database,
+        f"generator hours=12.5,hours_since_service=2 {NOW + 5}\n"
+        f"generator load=0.5 {NOW + 10}\n"
+        f"generator hours=13,hours_since_service=3 {NOW + 15}\n",
+    )
+    assert ask(settings, NOW + 15).generator == StoredHours(12.5, 2.0, NOW + 5)
+    assert ask(settings, NOW).generator is None
+
+
+def test_an_answer_without_what_is_yet_to_be_delivered_is_not_complete(
+    influxd: Influxd,
+    database: str,
+    recalls: list[Recall],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(recall, "FIRST_RETRY_S", 0.05)
+    settings = InfluxSettings(influxd.url, database)
+    assert not ask(settings, awaited_s=NOW).is_complete
+    write(influxd, database, f"collector cycle_s=0.2 {NOW - 5}\ncollector cycle_s=0.2 {NOW + 5}")
+    one = Recall(settings)
+    one.before_s, one.awaited_s = NOW + 5, NOW  # what is live goes before the backlog
+    recalls.append(one)
+    one.start()
+    eventually(lambda: one.answer is not None, "an answer")
+    assert one.answer is not None
+    assert (one.answer.last_slot_unix_s, one.answer.is_complete) == (NOW - 5, False)
+    write(influxd, database, f"collector cycle_s=0.2 {NOW}")
+    eventually(lambda: not one.is_alive(), "the end of asking")
+    assert (one.answer.last_slot_unix_s, one.answer.is_complete) == (NOW, True)
 
 
 def test_slots_of_this_run_are_no_word_of_before(influxd: Influxd, database: str) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pzem.memory import Memory
+from pzem.places import Places
 from pzem.ports import RESET_S, Ports
 from pzem.testing import Simulator
 from support import SHOWN, meter
@@ -40,7 +40,7 @@ def reading(dev: Path) -> Iterator[tuple[Simulator, Ports]]:
     names = {"mainA": 4, "mainB": 5, "gen": 6}
     with (
         Simulator.with_meters(layout) as simulator,
-        Ports([f"{dev}/tty*"], (), names, Memory(None)) as ports,
+        Ports([f"{dev}/tty*"], (), names, Places(None)) as ports,
     ):
         ports.discover()
         assert poll(ports) == {"mainA": FULL, "mainB": SHOWN, "gen": SHOWN}

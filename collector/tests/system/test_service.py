@@ -124,6 +124,24 @@ def test_silence_and_faults_are_states_and_no_values(
     assert "Traceback" not in said
 
 
+def test_a_card_that_hangs_stops_neither_the_slots_nor_the_end(
+    tmp_path: Path, dev: Path, influxd: Influxd, database: str
+) -> None:
+    """Whoever opens the new file of a state hangs: it is a pipe that nobody reads."""
+    config = configure(tmp_path, dev, influxd, database, "interval_s = 1")
+    for name in ("ports", "lifetime", "generator", "outages"):
+        os.mkfifo(tmp_path / f"{name}.json.new")
+    ports = {dev / f"tty{n}": [meter(name, HOUSE[name])] for n, name in enumerate(HOUSE)}
+    log = tmp_path / "log"
+    with Simulator.with_meters(ports), collecting(config, log) as process:
+        eventually(
+            lambda: len(influxd.query("SELECT energy_wh FROM meter", database)) >= 12, "four slots"
+        )
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) == 0
+    assert log.read_text().count("the card does not answer") == 1
+
+
 def test_systemd_hears_ready_and_each_closed_cycle(
     tmp_path: Path, dev: Path, influxd: Influxd
 ) -> None:

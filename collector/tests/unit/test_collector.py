@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date
@@ -13,13 +15,18 @@ from fakes import FakeClock
 from pzem.collector import Collector, CollectorError
 from pzem.config import Config, HouseSettings, MeterSettings
 from pzem.house import Ledger
+from pzem.house.generator import StoredHours
 from pzem.house.lifetime import Recalled
+from pzem.house.outages import RECALL_WAIT_S
 from pzem.meter import Outcome, Silent
+from pzem.moment import Moment
 from pzem.recall import Answer
 from pzem.registers import Reading
 from pzem.requests import METER_REPLACED, leave
+from pzem.saver import Saver
 from pzem.spool import Block, Delivery, Placement, Spool
 from pzem.timekeeping import SHOW_AFTER_S
+from support import eventually
 
 READING = Reading(120.0, 1.0, 120.0, 5000.0, 60.0, 1.0, alarm=False)
 METERS = tuple(MeterSettings(f"m{n}", n, "circuit") for n in (1, 2, 3))
@@ -63,6 +70,7 @@ class Writer:
 class Recall:
     answer: Answer | None = None
     before_s: int | None = None
+    awaited_s: int | None = None
 
 
 class Bench:
@@ -79,6 +87,7 @@ class Bench:
             METERS, state_dir=folder, runtime_dir=folder / "run", thermal_zone=Path("/nowhere")
         )
         self.last_stored_s: int | None = None
+        self.saver: Saver | None = None
         self.blocks: list[Block] = []
         put = self.spool.put
 
@@ -98,6 +107,7 @@ class Bench:
             self.recall,  # type: ignore[arg-type]
             self.clock,
             BOOT,
+            self.saver,
         )
         self.clock.waits_left = slots
         self.clock.during_wait = [lambda each=each: each() and None for each in during]  # type: ignore[misc]
@@ -317,3 +327,133 @@ def test_after_a_backlog_each_record_is_told_once_more(
     monkeypatch.setattr(Ledger, "tell_again", lambda _: told.append(len(bench.blocks)))
     bench.run(8, *[nothing] * 4, bench.delivered)
     assert told == [0, 4], "at the start, and when what waited was delivered"
+
+
+class TestHangingCard:
+    """What is written hangs as on a bad card: each new file is a pipe that nobody reads."""
+
+    FILES = ("lifetime.json", "outages.json", "generator.json")
+
+    @pytest.fixture
+    def card(self, bench: Bench) -> Iterator[Bench]:
+        for name in self.FILES:
+            os.mkfifo(bench.folder / f"{name}.new")
+        bench.saver = Saver()
+        yield bench
+        pipes = [bench.folder / f"{name}.new" for name in self.FILES]
+        readers = [os.open(pipe, os.O_RDONLY | os.O_NONBLOCK) for pipe in pipes]
+        bench.saver.close()
+        for reader in readers:
+            os.close(reader)
+
+    @staticmethod
+    def run(bench: Bench, slots: int, *during: Callable[[], object]) -> None:
+        thread = threading.Thread(target=bench.run, args=(slots, *during), daemon=True)
+        thread.start()
+        eventually(lambda: not thread.is_alive(), "the slots are over")
+
+    def test_slots_go_on_being_put(self, card: Bench) -> None:
+        generator = MeterSettings("m3", 3, "generator")
+        card.config = replace(card.config, meters=(*METERS[:2], generator))
+        card.recall.answer = Answer({}, None)
+        leave(card.folder, METER_REPLACED, "m2", 1_000_001.0)
+        self.run(card, 20)
+        assert [block.moment.unix_s for block in card.blocks] == [
+            1_000_005 + 5 * slot for slot in range(20)
+        ]
+        assert not (card.folder / "lifetime.json").exists()
+        assert len(list((card.folder / "requests").iterdir())) == 1
+
+    def test_no_register_is_set_back_before_that_is_kept(self, card: Bench) -> None:
+        card.recall.answer = Answer({}, None)
+        card.ports.outcomes["m3"] = replace(READING, energy_wh=9_900_000.0)
+        self.run(card, 8)
+        assert field(card.blocks[-1], "m3", "lifetime_wh") == 9_900_000.0
+        assert card.ports.resets == []
+
+    def test_a_register_at_its_end_does_not_wait_for_it(self, card: Bench) -> None:
+        card.recall.answer = Answer({}, None)
+        card.ports.outcomes["m3"] = replace(READING, energy_wh=9_990_000.0)
+        self.run(card, 8)
+        assert [name for name, _ in card.ports.resets] == ["m3"]
+
+
+def test_a_saver_that_works_lets_a_register_be_set_back_in_the_same_slot(bench: Bench) -> None:
+    bench.saver = Saver()
+    bench.recall.answer = Answer({}, None)
+    bench.ports.outcomes["m3"] = replace(READING, energy_wh=9_900_000.0)
+    bench.run(6)
+    bench.saver.close()
+    shown = [block for block in bench.blocks if field(block, "m3", "lifetime_wh") is not None]
+    assert len(bench.ports.resets) == 1
+    assert field(shown[1], "m3", "energy_wh") == 0.0
+
+
+class TestBacklog:
+    """The database does not have yet what an earlier run has left in the spool."""
+
+    NEWEST_S = 1_000_000
+
+    @pytest.fixture
+    def left(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
+        monkeypatch.setattr(Spool, "left_newest_s", self.NEWEST_S, raising=False)
+        moment = Moment(self.NEWEST_S, 1.0, "earlier")
+        bench.spool.put(Block(moment, ("collector cycle_s=0.2",)))
+        bench.blocks.clear()
+        return bench
+
+    @staticmethod
+    def word(lifetime_wh: float, unix_s: int) -> dict[str, Recalled]:
+        return {meter.name: Recalled(5000.0, lifetime_wh, unix_s) for meter in METERS}
+
+    def test_it_is_waited_for(self, left: Bench) -> None:
+        def answer(lifetime_wh: float, unix_s: int, *, is_complete: bool) -> None:
+            left.recall.answer = Answer(
+                self.word(lifetime_wh, unix_s), unix_s, StoredHours(7.0, None, unix_s), is_complete
+            )
+
+        generator = MeterSettings("m3", 3, "generator")
+        left.config = replace(left.config, meters=(*METERS[:2], generator))
+        left.run(
+            4,
+            lambda: answer(70_000.0, 900_000, is_complete=False),
+            nothing,
+            lambda: answer(75_000.0, self.NEWEST_S, is_complete=True),
+        )
+        assert left.recall.awaited_s == self.NEWEST_S
+        shown = [field(block, "m1", "lifetime_wh") for block in left.blocks]
+        assert shown == [None, None, 75_000.0, 75_000.0]
+        hours = [any("hours=7.0" in line for line in block.lines) for block in left.blocks]
+        assert hours == [False, False, True, True]
+
+    def test_it_is_not_waited_for_when_nothing_waits(self, left: Bench) -> None:
+        def delivered() -> None:
+            left.delivered()
+
+        left.run(2)
+        assert left.recall.awaited_s == self.NEWEST_S
+        left.run(3, nothing, delivered)
+        assert left.recall.awaited_s is None
+
+    @pytest.mark.parametrize(
+        ("stored_s", "told_s"), [(900_000, NEWEST_S), (1_000_001, 1_000_001), (None, NEWEST_S)]
+    )
+    def test_the_newest_of_both_is_the_last_sign_of_life(
+        self, left: Bench, monkeypatch: pytest.MonkeyPatch, stored_s: int | None, told_s: int
+    ) -> None:
+        told: list[int | None] = []
+        monkeypatch.setattr(Ledger, "recalled", lambda _, last_slot_s: told.append(last_slot_s))
+        left.recall.answer = Answer({}, stored_s)
+        left.run(3)
+        assert told == [told_s]
+
+    def test_the_spools_word_is_enough_if_the_database_does_not_answer(
+        self, left: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        told: list[tuple[int, int | None]] = []
+        monkeypatch.setattr(
+            Ledger, "recalled", lambda _, last_slot_s: told.append((len(left.blocks), last_slot_s))
+        )
+        slots = int(RECALL_WAIT_S / 5)
+        left.run(slots + 1)
+        assert told[0] == (slots, self.NEWEST_S)

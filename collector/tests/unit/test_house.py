@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from houses import Slots
 from pzem.config import MeterSettings
 from pzem.house import House, HouseState, derive
 from pzem.meter import NO_PORT, NOT_ASKED, Faulty, Outcome, Silent
@@ -167,25 +168,25 @@ NOISE = shows(0.03)
 
 
 def test_noise_is_no_house_while_the_supply_that_carried_it_is_not_read() -> None:
-    house = House(PANEL)
-    assert house.derive(outcomes(NOISE, IDLE, shows(8))).in_use == "generator"
-    state = house.derive(outcomes(NOISE, IDLE, FAULTY))
+    slots = Slots(House(PANEL), PANEL)
+    assert slots.take((NOISE, IDLE, shows(8))).supply.in_use == "generator"
+    state = slots.take((NOISE, IDLE, FAULTY)).supply
     assert state == HouseState(None, None, utility_on=None, generator_on=None)
-    assert house.derive(outcomes(NOISE, IDLE, shows(8))).watts == 960.0
+    assert slots.take((NOISE, IDLE, shows(8))).supply.watts == 960.0
 
 
 def test_a_mute_generator_meter_hides_no_utility() -> None:
-    house = House(PANEL)
+    slots = Slots(House(PANEL), PANEL)
     for _ in range(3):
-        state = house.derive(outcomes(shows(5), shows(3), SILENT))
+        state = slots.take((shows(5), shows(3), SILENT)).supply
         assert (state.in_use, state.watts) == ("utility", 960.0)
 
 
 def test_after_a_dark_moment_either_supply_may_carry_the_house() -> None:
-    house = House(PANEL)
-    house.derive(outcomes(IDLE, IDLE, shows(8)))
-    house.derive(outcomes(SILENT, SILENT, SILENT))
-    assert house.derive(outcomes(shows(5), shows(3), FAULTY)).in_use == "utility"
+    slots = Slots(House(PANEL), PANEL)
+    slots.take((IDLE, IDLE, shows(8)))
+    slots.take((SILENT, SILENT, SILENT), seconds=60)
+    assert slots.take((shows(5), shows(3), FAULTY)).supply.in_use == "utility"
 
 
 def test_what_was_not_asked_is_not_dark() -> None:

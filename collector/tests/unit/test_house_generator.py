@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -24,7 +24,7 @@ from houses import (
 )
 from pzem.config import HouseSettings, MeterSettings
 from pzem.house import GeneratorState, House
-from pzem.house.generator import PRICE
+from pzem.house.generator import PRICE, StoredHours
 from pzem.kept import KeptFile
 from pzem.meter import Outcome
 
@@ -56,9 +56,17 @@ def house(
     serviced: date | None = None,
     rating_va: float | None = 5500.0,
     interval_s: float = 5.0,
+    *,
+    is_told: bool = True,
 ) -> Slots:
     settings = HouseSettings(generator_va=rating_va, generator_serviced=serviced)
-    return Slots(House(meters, settings, interval_s, file), meters, interval_s)
+    return Slots(House(meters, settings, interval_s, file), meters, interval_s, is_told=is_told)
+
+
+def stored(hours: float, since: float | None) -> StoredHours:
+    """Return a word of the database, of noon of the first of June."""
+    noon = datetime(JUNE.year, JUNE.month, JUNE.day, 12, tzinfo=UTC)
+    return StoredHours(hours, since, int(noon.timestamp()))
 
 
 def generator(slots: Slots, shown: Sequence[Outcome], seconds: float = 0.0) -> GeneratorState:
@@ -172,6 +180,8 @@ def test_a_kill_costs_five_minutes_at_most(file: CountedFile) -> None:
     for _ in range(500):
         ran = generator(slots, GENERATOR).hours
         kept = generator(house(file), UTILITY).hours
+        assert ran is not None
+        assert kept is not None
         assert 0 <= ran - kept <= 300 / HOUR_S
 
 
@@ -183,6 +193,8 @@ def test_what_the_generator_ran_is_written_when_it_stops(file: CountedFile) -> N
 
 
 def test_the_card_is_written_only_while_it_runs(file: CountedFile) -> None:
+    house(file)  # a new installation notes that nothing was before it
+    file.saves = 0
     slots = house(file)
     generator(slots, UTILITY, seconds=24 * HOUR_S)
     slots.house.close()
@@ -244,48 +256,108 @@ def test_a_file_that_makes_no_sense_is_no_count(kept: dict[str, object], tmp_pat
     assert (state.hours, state.hours_since_service) == (1.0, 1.0)
 
 
-def test_the_database_knows_what_a_power_cut_took_from_the_file(file: CountedFile) -> None:
-    slots = house(file, serviced=MAY)
-    before = generator(slots, GENERATOR, seconds=1000)
-    again = house(file, serviced=MAY)
-    generator(again, GENERATOR, seconds=360)
-    again.house.generator_recalled(before.hours, before.hours_since_service)
-    state = generator(again, UTILITY)
-    assert state.hours == pytest.approx(1360 / HOUR_S, abs=1e-4)
-    assert state.hours_since_service == pytest.approx(1360 / HOUR_S, abs=1e-4)
+class TestRecalled:
+    """What the database knows of before this start."""
 
+    @pytest.fixture
+    def lost(self, file: CountedFile) -> Slots:
+        """Return a house whose file was lost, and whose database has not answered yet."""
+        return house(file, serviced=MAY, is_told=False)
 
-def test_a_database_that_knows_less_changes_nothing(file: CountedFile) -> None:
-    slots = house(file, serviced=MAY)
-    generator(slots, GENERATOR, seconds=HOUR_S)
-    slots.house.close()
-    again = house(file, serviced=MAY)
-    again.house.generator_recalled(0.5, 0.25)
-    state = generator(again, UTILITY)
-    assert (state.hours, state.hours_since_service) == (1.0, 1.0)
+    def test_hours_of_a_lost_file_are_unknown_until_it_answers(self, lost: Slots) -> None:
+        state = generator(lost, GENERATOR, seconds=HOUR_S)
+        assert (state.hours, state.hours_since_service) == (None, None)
+        lost.house.generator_recalled(stored(120.0, 20.0))
+        state = generator(lost, UTILITY)
+        assert (state.hours, state.hours_since_service) == (121.0, 21.0)
 
+    def test_a_new_installation_begins_at_zero(self, lost: Slots) -> None:
+        lost.house.generator_recalled(None)
+        state = generator(lost, GENERATOR)
+        assert (state.hours, state.hours_since_service) == (0.0, 0.0)
 
-def test_the_database_knows_what_a_lost_file_held(file: CountedFile) -> None:
-    slots = house(file, serviced=MAY)
-    slots.house.generator_recalled(120.0, 20.0)
-    state = generator(slots, GENERATOR, seconds=HOUR_S)
-    assert (state.hours, state.hours_since_service) == (121.0, 21.0)
+    def test_only_the_first_answer_counts(self, lost: Slots) -> None:
+        for hours in (120.0, 130.0):
+            lost.house.generator_recalled(stored(hours, 20.0))
+        assert generator(lost, UTILITY).hours == 120.0
 
+    def test_what_ran_before_it_answered_outlives_further_restarts(
+        self, lost: Slots, file: CountedFile
+    ) -> None:
+        generator(lost, GENERATOR, seconds=HOUR_S)
+        lost.house.close()
+        again = house(file, serviced=MAY, is_told=False)
+        assert generator(again, GENERATOR, seconds=HOUR_S).hours is None
+        again.house.generator_recalled(stored(120.0, 20.0))
+        assert generator(again, UTILITY).hours == 122.0
+        state = generator(house(file, serviced=MAY), UTILITY)
+        assert (state.hours, state.hours_since_service) == (122.0, 22.0)
 
-def test_the_database_does_not_know_of_a_lost_file_without_service() -> None:
-    slots = house(serviced=MAY)
-    slots.house.generator_recalled(120.0, None)
-    state = generator(slots, UTILITY)
-    assert (state.hours, state.hours_since_service) == (120.0, 0.0)
+    def test_it_may_not_know_of_a_service(self, lost: Slots) -> None:
+        lost.house.generator_recalled(stored(120.0, None))
+        state = generator(lost, UTILITY)
+        assert (state.hours, state.hours_since_service) == (120.0, 0.0)
 
+    @pytest.mark.parametrize(("days", "since"), [(-1, 20.0), (0, 20.0), (2, 0.0)])
+    def test_a_service_after_its_last_word_begins_the_second_count_anew(
+        self, file: CountedFile, days: int, since: float
+    ) -> None:
+        slots = house(file, serviced=JUNE + timedelta(days), is_told=False)
+        slots.house.generator_recalled(stored(120.0, 20.0))
+        assert generator(slots, UTILITY).hours_since_service == since
 
-def test_the_database_does_not_bring_back_hours_before_a_new_service(file: CountedFile) -> None:
-    slots = house(file, serviced=MAY)
-    generator(slots, GENERATOR, seconds=1000)
-    again = house(file, serviced=JUNE)
-    again.house.generator_recalled(10.0, 10.0)
-    state = generator(again, UTILITY)
-    assert (state.hours, state.hours_since_service) == (10.0, 0.0)
+    def test_what_a_power_cut_took_from_the_file(self, file: CountedFile) -> None:
+        before = generator(house(file, serviced=MAY), GENERATOR, seconds=1000)
+        again = house(file, serviced=MAY, is_told=False)
+        assert generator(again, GENERATOR, seconds=100).hours is None, "it is not to fall"
+        again.house.generator_recalled(stored(before.hours or 0, before.hours_since_service))
+        state = generator(again, UTILITY)
+        assert state.hours == pytest.approx(1100 / HOUR_S, abs=1e-4)
+        assert state.hours_since_service == pytest.approx(1100 / HOUR_S, abs=1e-4)
+
+    def test_a_late_word_that_knows_more_is_taken(self, file: CountedFile) -> None:
+        before = generator(house(file, serviced=MAY), GENERATOR, seconds=1100)
+        again = house(file, serviced=MAY, is_told=False)
+        assert generator(again, GENERATOR, seconds=125).hours == round(1025 / HOUR_S, 4)
+        again.house.generator_recalled(stored(before.hours or 0, before.hours_since_service))
+        assert generator(again, UTILITY).hours == pytest.approx(1225 / HOUR_S, abs=1e-4)
+
+    def test_words_of_this_run_change_nothing(self, file: CountedFile) -> None:
+        generator(house(file, serviced=MAY), GENERATOR, seconds=1000)
+        again = house(file, serviced=MAY, is_told=False)
+        shown = generator(again, GENERATOR, seconds=HOUR_S)
+        again.house.generator_recalled(stored(shown.hours or 0, shown.hours_since_service))
+        assert generator(again, UTILITY).hours == shown.hours
+
+    def test_a_database_that_knows_less_changes_nothing(self, file: CountedFile) -> None:
+        slots = house(file, serviced=MAY)
+        generator(slots, GENERATOR, seconds=HOUR_S)
+        slots.house.close()
+        again = house(file, serviced=MAY, is_told=False)
+        again.house.generator_recalled(stored(0.5, 0.25))
+        state = generator(again, UTILITY)
+        assert (state.hours, state.hours_since_service) == (1.0, 1.0)
+
+    def test_it_does_not_bring_back_hours_before_a_new_service(self, file: CountedFile) -> None:
+        generator(house(file, serviced=MAY), GENERATOR, seconds=1000)
+        again = house(file, serviced=JUNE, is_told=False)
+        again.house.generator_recalled(stored(10.0, 10.0))
+        state = generator(again, UTILITY)
+        assert (state.hours, state.hours_since_service) == (10.0, 0.0)
+
+    def test_nor_those_of_a_service_that_was_new_before_it_answered(
+        self, lost: Slots, file: CountedFile
+    ) -> None:
+        generator(lost, UTILITY)
+        again = house(file, serviced=JUNE, is_told=False)
+        again.house.generator_recalled(stored(120.0, 20.0))
+        assert generator(again, UTILITY).hours_since_service == 0.0
+
+    def test_a_house_without_a_generator_takes_no_note(self, file: CountedFile) -> None:
+        slots = house(file, ONE_LEG, is_told=False)
+        slots.house.generator_recalled(stored(1.0, None))
+        assert slots.take((shows(5),)).generator is None
+        assert file.saves == 0
 
 
 def test_a_card_that_cannot_be_written_does_not_stop_the_count(tmp_path: Path) -> None:

@@ -91,6 +91,7 @@ def live(
     stuck: frozenset[str] = frozenset(),
 ) -> tuple[House, list[Meaning]]:
     house = House(meters, SETTINGS)
+    house.generator_recalled(None)
     samples = [Sample(moment(n), outcomes(meters, shown)) for n, shown in enumerate(life)]
     return house, [house.take(sample, stuck, system) for sample in samples]
 
@@ -231,6 +232,7 @@ def test_hours_grow_no_faster_than_time(
     for meaning in live(meters, life)[1]:
         if meaning.generator is None:
             continue
+        assert meaning.generator.hours is not None
         assert hours <= meaning.generator.hours <= since_s / 3600 + 1e-4
         hours, since_s = meaning.generator.hours, since_s + 5
         assert (meaning.generator.load is None) or meaning.generator.running

@@ -8,6 +8,7 @@ import pytest
 
 from pzem import cli
 from pzem.requests import METER_REPLACED, Request, RequestError, Requests, leave
+from pzem.saver import Saver
 
 CONFIG = """
 state_dir = "{state}"
@@ -18,13 +19,17 @@ supply = "utility"
 """
 
 
+def requests_of(state_dir: Path) -> Requests:
+    return Requests(state_dir, Saver(background=False))
+
+
 def test_requests_are_met_once_and_in_order(tmp_path: Path) -> None:
-    requests = Requests(tmp_path)
+    requests = requests_of(tmp_path)
     assert requests.waiting() == []
     second = leave(tmp_path, METER_REPLACED, "gen", 2000.0)
     first = leave(tmp_path, METER_REPLACED, "mainA", 1000.0)
     assert first.id != second.id
-    assert requests.waiting() == Requests(tmp_path).waiting() == [first, second]
+    assert requests.waiting() == requests_of(tmp_path).waiting() == [first, second]
     requests.done(first)
     requests.done(first)
     assert requests.waiting() == [second]
@@ -37,7 +42,7 @@ def test_no_half_written_request_is_seen(tmp_path: Path) -> None:
     (folder / ".0-half.json").write_text("{")
     (folder / "note.txt").write_text("hello")
     (folder / "folder.json").mkdir()
-    assert len(Requests(tmp_path).waiting()) == 1
+    assert len(requests_of(tmp_path).waiting()) == 1
     assert [f.name for f in folder.iterdir() if f.suffix == ".json" and f.is_file()] != []
 
 
@@ -51,7 +56,7 @@ def test_what_is_no_request_is_removed_and_said(
     folder = tmp_path / "requests"
     folder.mkdir()
     (folder / "1.json").write_text(text, errors="surrogateescape")
-    requests = Requests(tmp_path)
+    requests = requests_of(tmp_path)
     assert requests.waiting() == []
     assert requests.waiting() == []
     assert caplog.text.count("cannot be understood") == 1
@@ -63,7 +68,7 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
     folder.mkdir()
     (tmp_path / "secret").write_text('{"kind": "meter-replaced", "meter": "a"}')
     (folder / "1.json").symlink_to(tmp_path / "secret")
-    assert Requests(tmp_path).waiting() == []
+    assert requests_of(tmp_path).waiting() == []
     folder.rename(tmp_path / "elsewhere")
     folder.symlink_to(tmp_path / "elsewhere")
     with pytest.raises(RequestError):
@@ -99,16 +104,18 @@ def test_a_request_that_cannot_be_removed_or_read_is_said_once(
     def refuse(*_: object, **__: object) -> None:
         raise OSError(30, "Read-only file system")
 
-    requests = Requests(tmp_path)
+    requests = requests_of(tmp_path)
     with monkeypatch.context() as patch, caplog.at_level(logging.WARNING):
         patch.setattr(Path, "unlink", refuse)
         requests.done(request)
-        requests.done(request)
+        assert requests.waiting() == requests.waiting() == []
         patch.setattr("pzem.requests.os.open", refuse)
         assert requests.waiting() == requests.waiting() == []
     assert caplog.text.count("cannot be removed") == 1
     assert caplog.text.count("cannot be read") == 1
-    assert requests.waiting() == [request]
+    assert requests_of(tmp_path).waiting() == [request]
+    assert requests.waiting() == []
+    assert list((tmp_path / "requests").iterdir()) == [], "it is removed as soon as it can be"
 
 
 class TestCommand:
@@ -123,7 +130,7 @@ class TestCommand:
     ) -> None:
         (tmp_path / "state").mkdir()
         assert cli.main(["meter-replaced", "mainA", "--config", str(config)]) == 0
-        (request,) = Requests(tmp_path / "state").waiting()
+        (request,) = requests_of(tmp_path / "state").waiting()
         assert (request.kind, request.meter) == (METER_REPLACED, "mainA")
         said = capsys.readouterr().out
         assert "lifetime energy of mainA goes on" in said
@@ -135,7 +142,7 @@ class TestCommand:
         (tmp_path / "state").mkdir()
         assert cli.main(["meter-replaced", "mainB", "--config", str(config)]) == 2
         assert "no meter is called mainB; there are mainA" in capsys.readouterr().err
-        assert Requests(tmp_path / "state").waiting() == []
+        assert requests_of(tmp_path / "state").waiting() == []
 
     def test_says_that_no_collector_ever_ran(
         self, config: Path, capsys: pytest.CaptureFixture[str]

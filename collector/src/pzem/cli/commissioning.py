@@ -18,8 +18,8 @@ from pzem.cli.complaint import complain
 from pzem.cli.progress import Progress
 from pzem.config import Config, ConfigError
 from pzem.line import PortError, opened
-from pzem.memory import Memory
 from pzem.meter import Faulty, Meter, MeterError, Outcome, Silent
+from pzem.places import Places
 from pzem.points import meter_fields
 from pzem.ports import Ports
 from pzem.registers import Reading
@@ -58,7 +58,7 @@ def read(args: argparse.Namespace) -> int:
             raise ConfigError([f"no meter is called {name}; there are {', '.join(addresses)}"])
     addresses = {name: addresses[name] for name in args.names or addresses}
     set_up_logging(logging.WARNING)
-    with Ports(args.ports or config.ports, config.exclude_ports, addresses, Memory(None)) as ports:
+    with Ports(args.ports or config.ports, config.exclude_ports, addresses, Places(None)) as ports:
         outcomes = ports.discover()
         homes = ports.homes()
     if args.json:

@@ -11,7 +11,8 @@ times its amps are then all the generator gives. Several meters are added up.
 The hours are kept in a file, written when the generator is seen to start or stop, every
 `SAVE_S` while it runs, and at the end: a power cut costs that much at most. Behind an
 interlock each return to the utility is such a cut, for the panel goes dark for a moment. What the
-database knows more than the file can be given back with `recalled`.
+database knows more than the file is given back with `recalled`. Before that they are not known,
+for they are not to fall; counting goes on meanwhile.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from pzem.config import HouseSettings, MeterSettings
+from pzem.house.account import GRACE_S, ZONE_S
 from pzem.house.sample import Sample
 from pzem.house.supply import GENERATOR, SupplyState
 from pzem.house.thresholds import MISSED_SLOTS, follows
@@ -35,7 +38,7 @@ hours a year in which a generator runs."""
 BRIDGE_S: Final = 60.0
 """Between two slots in which it ran, this much counts as running, too, or some intervals if
 these are longer: meters that were not read for moments have not stopped an engine."""
-PRICE: Final = "the generator's hours begin anew"
+PRICE: Final = "after a power cut the generator's hours are taken from the database"
 """What the loss of the file costs, for its log lines."""
 
 _HOUR_S: Final = 3600.0
@@ -50,11 +53,21 @@ class GeneratorState:
     """Apparent power as a share of its rating, while it runs and all its meters answer."""
     volt_amps: float | None
     """Apparent power in VA, likewise."""
-    hours: float
-    """Running time in h since the hours are counted."""
+    hours: float | None
+    """Running time in h since the hours are counted; None: not known yet."""
     hours_since_service: float | None
     """The same since the service date that the configuration names, or, if that is older,
     since it was named; None without one."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredHours:
+    """What was stored last of a generator's hours before the present run."""
+
+    hours: float
+    hours_since_service: float | None
+    """None: no service date was named then."""
+    unix_s: int
 
 
 class Generator:
@@ -75,8 +88,15 @@ class Generator:
         self._saved_at: Moment | None = None
         self._ran_at: Moment | None = None
         self._running: bool | None = None
+        self._first_s: float | None = None
+        """Monotonic second of the first slot."""
+        self._is_told = False
+        """Whether the database has answered."""
+        self._shown_h = -1.0
         before = (kept.load() if self._meters else None) or {}
         self._was_kept = bool(before)
+        self._is_known = self._was_kept and before.get("known") is not False
+        """Whether what was counted before lies in the file; not if that was lost since."""
         self._before_s = _seconds(before, "seconds")
         self._serviced = settings.generator_serviced
         self._service_kept = before.get("serviced")
@@ -103,29 +123,61 @@ class Generator:
         load = None
         if volt_amps is not None and self._rating_va is not None:
             load = round(volt_amps / self._rating_va, 4)
+        if not self._may_show(sample.moment):
+            return GeneratorState(running, load, volt_amps, None, None)
         since_s = self._before_service_s + self._counted_s
+        self._shown_h = round((self._before_s + self._counted_s) / _HOUR_S, 4)
         return GeneratorState(
             running=running,
             load=load,
             volt_amps=volt_amps,
-            hours=round((self._before_s + self._counted_s) / _HOUR_S, 4),
+            hours=self._shown_h,
             hours_since_service=None if self._serviced is None else round(since_s / _HOUR_S, 4),
         )
 
-    def recalled(self, hours: float, hours_since_service: float | None) -> None:
-        """Take up what the database knew last before this start, in h.
+    def recalled(self, word: StoredHours | None) -> None:
+        """Take up what the database knew last before this start; None: it knows nothing.
 
-        It may know more than the file: what ran after that was written last. A file that
-        knows more is right. A service that is new at this start leaves the second count.
+        It may know more than the file: what ran after that was written last, or all if the
+        file was lost. A file that knows more is right. Only the first answer counts.
         """
-        lost_s = max(0.0, hours * _HOUR_S - self._before_s)
-        self._before_s += lost_s
-        if self._service_is_new and self._was_kept:
+        if self._is_told or not self._meters:
             return
-        if self._was_kept:
+        self._is_told = True
+        was_known, self._is_known = self._is_known, True
+        if word is not None and was_known:
+            self._take_newer(word)
+        elif word is not None:
+            self._before_s += word.hours * _HOUR_S
+            if word.hours_since_service is not None and not self._is_serviced_since(word):
+                self._before_service_s += word.hours_since_service * _HOUR_S
+        if word is not None or not was_known:
+            self._save()
+
+    def _may_show(self, moment: Moment) -> bool:
+        if self._first_s is None:
+            self._first_s = moment.monotonic_s
+        waited_s = moment.monotonic_s - self._first_s
+        return self._is_told or (self._is_known and waited_s >= GRACE_S)
+
+    def _take_newer(self, word: StoredHours) -> None:
+        """Take up what ran after the file was written last.
+
+        What is not more than this run has shown may be of this run itself.
+        """
+        if word.hours <= self._shown_h:
+            return
+        lost_s = max(0.0, word.hours * _HOUR_S - self._before_s)
+        self._before_s += lost_s
+        if not self._service_is_new:
             self._before_service_s += lost_s
-        elif hours_since_service is not None:
-            self._before_service_s = hours_since_service * _HOUR_S
+
+    def _is_serviced_since(self, word: StoredHours) -> bool:
+        """Tell whether the service is certainly later than the word, whatever the time zone."""
+        if self._service_is_new and self._was_kept:
+            return True
+        latest = datetime.fromtimestamp(word.unix_s + ZONE_S, UTC).date()
+        return self._serviced is not None and self._serviced > latest
 
     def close(self) -> None:
         """Write the hours, if the generator has run since they were written last."""
@@ -158,6 +210,7 @@ class Generator:
                 "seconds": round(self._before_s + self._counted_s, 1),
                 "since_service_s": round(self._before_service_s + self._counted_s, 1),
                 "serviced": self._service_kept,
+                "known": self._is_known,
             }
         )
 

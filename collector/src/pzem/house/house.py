@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 from pzem.config import HouseSettings, MeterSettings
 from pzem.house.alarms import Alarms, AlarmState, Facts, SystemState
-from pzem.house.generator import PRICE, Generator, GeneratorState
+from pzem.house.generator import PRICE, Generator, GeneratorState, StoredHours
 from pzem.house.legs import Legs, LegsState
 from pzem.house.sample import Sample
 from pzem.house.supply import Supplies, SupplyState
 from pzem.kept import KeptFile
-from pzem.meter import Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +100,9 @@ class House:
         alarms = self._alarms.take(Facts(sample, supply, legs, generator, stuck, system))
         return Meaning(supply, legs, generator, alarms)
 
-    def derive(self, outcomes: Mapping[str, Outcome]) -> SupplyState:
-        """Return the supply in use as `outcomes` alone show it, without waiting for more."""
-        return self._supplies.derive(outcomes)
-
-    def generator_recalled(self, hours: float, hours_since_service: float | None) -> None:
-        """Take up the generator's hours, in h, as the database knew them last."""
-        self._generator.recalled(hours, hours_since_service)
+    def generator_recalled(self, word: StoredHours | None) -> None:
+        """Take up the generator's hours as the database knew them last; None: it knows none."""
+        self._generator.recalled(word)
 
     def close(self) -> None:
         """Write what is to outlive a restart."""

@@ -24,8 +24,6 @@ from pzem.registers import Reading
 PRICE: Final = "after a power cut the lifetime energy is taken from the database"
 """For `KeptFile`."""
 SAVE_S: Final = 3600.0
-RETRY_SAVE_S: Final = 60.0
-"""A card that takes no write is tried again after this time."""
 LAST_CALL_WH: Final = 9_990_000.0
 """A register is set to zero only once that is on the card. From here on, at the latest,
 also without: at its end it may stop."""
@@ -83,7 +81,6 @@ class Lifetime:
         self._accounts = {meter.name: self._account(meter, interval_s) for meter in meters}
         self._now: Moment | None = None
         self._saved_s: float | None = None
-        self._tried_s = float("-inf")
         self._end_said: set[str] = set()
 
     def take(self, sample: Sample) -> dict[str, MeterEnergy]:
@@ -111,10 +108,10 @@ class Lifetime:
         """Note that another meter takes, or has just taken, the place of `name`.
 
         `request` tells one such word from another: the same one is met once. Returns
-        whether that is on the card; if not, it is tried again with the slots to come.
+        whether that is on the card already.
         """
         if request and request in self._requests:
-            return not self._must_save
+            return self._kept.is_saved()
         account = self._accounts.get(name)
         if account is None:
             log.warning("%s is said to be replaced, but there is no such meter", name)
@@ -122,14 +119,15 @@ class Lifetime:
             account.declare(Declaration(), self._now)
         if request:
             self._requests = [*self._requests, request][-REQUESTS_KEPT:]
-        self._must_save = True
-        return self._save()
+        self._save()
+        return self._kept.is_saved()
 
-    def resets_due(self) -> list[str]:
+    def resets_due(self, wait_s: float = 0.0) -> list[str]:
         """Return the meters whose register is to be set to zero now, and keep that.
 
-        To be called when the slot taken last is safely put. A reset that fails is asked
-        for again later.
+        To be called when the slot taken last is safely put. Waits `wait_s` at most until it
+        is on the card what the registers showed in that slot: no later reading may come
+        between. A reset that fails, or that the card holds up, is asked for again later.
         """
         if self._now is None:
             return []
@@ -139,12 +137,16 @@ class Lifetime:
             return []
         for name in due:
             self._accounts[name].note_reset(self._now)
-        if due and not self._save():
-            for name in due:
-                if self._register_wh(name) < LAST_CALL_WH:
-                    self._accounts[name].take_back_reset()
-            due = [name for name in due if self._register_wh(name) >= LAST_CALL_WH]
-        return due
+        if not due:
+            return []
+        self._save()
+        if self._kept.is_saved(wait_s):
+            return due
+        for name in due:
+            if self._register_wh(name) < LAST_CALL_WH:
+                self._accounts[name].take_back_reset()
+        self._save()
+        return [name for name in due if self._register_wh(name) >= LAST_CALL_WH]
 
     def close(self) -> None:
         """Keep everything, at the end of a run."""
@@ -197,13 +199,11 @@ class Lifetime:
         if self._saved_s is None:
             self._saved_s = now_s
         changed = self._must_save or any(a.has_changed for a in self._accounts.values())
-        due = changed or now_s - self._saved_s >= SAVE_S
-        if due and now_s - self._tried_s >= RETRY_SAVE_S:
-            saved = self._save()
-            self._saved_s = now_s if saved else self._saved_s
-            self._tried_s = float("-inf") if saved else now_s
+        if changed or now_s - self._saved_s >= SAVE_S:
+            self._save()
+            self._saved_s = now_s
 
-    def _save(self, *, closed: bool = False) -> bool:
+    def _save(self, *, closed: bool = False) -> None:
         for name, account in self._accounts.items():
             self._entries[name] = {
                 "known": _written(account.kept()),
@@ -212,13 +212,10 @@ class Lifetime:
                 "declared": _written_declaration(account.declaration),
                 "replaced": self._entries[name].get("replaced"),
             }
-        document = {"meters": self._entries, "requests": self._requests}
-        if not self._kept.save(document):
-            return False
+        self._kept.save({"meters": self._entries, "requests": self._requests})
         self._must_save = False
         for account in self._accounts.values():
             account.has_changed = False
-        return True
 
 
 def _known(word: Recalled | None) -> Known | None:

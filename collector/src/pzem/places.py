@@ -5,16 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from pzem.kept import KeptFile
+from pzem.saver import Saver
 
 
-class Memory:
+class Places:
     """Where the meters were found, in a file: addresses to ports and USB sockets.
 
-    Losing it costs a search.
+    Losing it costs a search. `file` None keeps it in memory alone; for `saver` see `KeptFile`.
     """
 
-    def __init__(self, file: Path | None) -> None:
-        self._file = KeptFile(file, "ports are searched anew after a restart")
+    def __init__(self, file: Path | None, saver: Saver | None = None) -> None:
+        self._file = KeptFile(file, "ports are searched anew after a restart", saver)
         places = self._file.load() or {}
         self._places = {address: place for address, place in places.items() if _is_place(place)}
 
