@@ -9,6 +9,8 @@ from typing import Final
 
 from pzem.health import OK, state_of
 from pzem.meter import (
+    HAS_POWER,
+    LINE_IN_DOUBT,
     NO_ANSWER,
     NO_ANSWER_YET,
     NO_PORT,
@@ -27,6 +29,8 @@ every hiccup is in the database and none in the log."""
 
 WORDS: Final = {
     NO_ANSWER_YET: "no answer",
+    HAS_POWER: "no answer, though it has power; its cable, or the meter itself",
+    LINE_IN_DOUBT: "no answer; perhaps the cable of its adapter",
     NO_PORT: "its adapter is not plugged in",
     NOT_FOUND: "not heard on any port so far; it is looked for",
     PORT_BUSY: "another program holds its port",

@@ -15,6 +15,7 @@ from pzem.house import (
     House,
     Ledger,
     Lifetime,
+    PiFeed,
     Sample,
     SystemState,
     generator,
@@ -69,6 +70,7 @@ class Collector:
         self._boot_id = boot_id
         self._timekeeper = Timekeeper(config.clock, clock, boot_id)
         self._settling = Settling(config.interval_s)
+        self._pi_feed = PiFeed(config.meters, config.house.pi_fed_from)
         state = config.state_dir
         self._house = House(
             config.meters,
@@ -180,7 +182,7 @@ class Collector:
             name: self._settling.judge(name, outcome, slot.monotonic_s)
             for name, outcome in heard.items()
         }
-        sample = Sample(moment, outcomes)
+        sample = Sample(moment, self._pi_feed.judge(outcomes, self._ports.homes()))
         energies = self._lifetime.take(sample)
         depth = self._depth = self._spool.depth()
         stuck = {name for name, energy in energies.items() if energy.estimated}

@@ -30,6 +30,8 @@ from pzem.house.supply import (
 )
 from pzem.house.thresholds import Lasting, Latch, Limit, Verdict
 from pzem.meter import (
+    HAS_POWER,
+    LINE_IN_DOUBT,
     NO_ANSWER,
     NO_PORT,
     NOT_ASKED,
@@ -61,6 +63,10 @@ _SETTLING: Final = "settling"
 
 _WHY_SILENT: Final = {
     NO_ANSWER: "does not answer, though its adapter is there",
+    HAS_POWER: "does not answer, though it has power, for what feeds it feeds the Pi: look at "
+    "its cable and at the meter",
+    LINE_IN_DOUBT: "does not answer, nor does any other meter on its adapter, one of which has "
+    "power, as the Pi has: look at the cable of the adapter",
     NO_PORT: "cannot be asked: its adapter is not plugged in",
     PORT_BUSY: "cannot be asked: another program holds its port",
     PORT_FAILED: "cannot be asked: its port does not work",

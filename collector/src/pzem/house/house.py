@@ -12,7 +12,6 @@ from pzem.house.legs import Legs, LegsState
 from pzem.house.sample import Sample
 from pzem.house.supply import Supplies, SupplyState
 from pzem.kept import KeptFile
-from pzem.meter import Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +99,6 @@ class House:
         generator = self._generator.take(sample, supply)
         alarms = self._alarms.take(Facts(sample, supply, legs, generator, stuck, system))
         return Meaning(supply, legs, generator, alarms)
-
-    def derive(self, outcomes: Mapping[str, Outcome]) -> SupplyState:
-        """Return the supply in use as `outcomes` alone show it, without waiting for more."""
-        return self._supplies.derive(outcomes)
 
     def generator_recalled(self, hours: float, hours_since_service: float | None) -> None:
         """Take up the generator's hours, in h, as the database knew them last."""
