@@ -296,7 +296,7 @@ TABLE = [
     Row(
         "port that is stuck until it is opened anew",
         ("stick tty0",),
-        ("no_answer_yet", "no_answer_yet", OK, OK, OK),
+        ("no_answer_yet", "no_answer_yet", "settling", OK, OK),
     ),
 ]
 

@@ -7,9 +7,10 @@ what is put together so is marked as an estimate, with the moments between which
 Behind the interlock an outage that ends before the Pi is back leaves no trace but the
 Pi's own absence; that is all that is recorded then.
 
-What has no place of its own in the wiring is not claimed: a house that was switched to
-the generator for an exercise shows the same currents as one without the utility, unless
-the utility's meters have a supply of their own; `evidence` says by what it is known.
+What has no place of its own in the wiring is not claimed. Behind the interlock, a house
+that was switched to the generator for an exercise shows the same currents as one without
+the utility: then the record says that the generator is in use, and neither that the utility
+was `lost` nor that it was an `exercise`. Meters with a supply of their own tell.
 
 Measurement `event`, tags `kind` and (a `generator_run` of the only generator) `meter`.
 Times are unix seconds, durations seconds, flags 0 or 1, all of them floats; a field that
@@ -29,7 +30,9 @@ generator_run | it ended between these |
 a clock nor one boot spans both |
 | `clock_set_s` | outage, generator_run | by how much the clock was set meanwhile: times \
 before and after it differ by so much more than `seconds` |
-| `lost` (text) | outage | `utility`, `utility leg A, …`, `panel dark`, `panel_a dark` |
+| `lost` (text) | outage | what is known to have been without voltage: `utility`, \
+`utility leg A, …`, `panel dark`, `panel_a dark`; missing: the generator was in use, which is all \
+that is known |
 | `evidence` (text) | outage | `voltage` (a utility meter with its own supply is dark), \
 `generator in use`, `silent meters` (all meters of a panel) |
 | `generator_at` | outage | when the generator was first seen to carry the house |
@@ -41,7 +44,8 @@ own supply, while the generator still carried the house |
 meters in one slot |
 | `running_s` | outage, generator_run | how long the generator ran, without the time in \
 which the Pi was off |
-| `exercise` | generator_run | 1 if no outage was seen in its time |
+| `exercise` | generator_run | 1 if the utility was seen to be there, and nothing lost, in its \
+time; 0 if something was; missing: the wiring does not show it |
 | `pi_off_count`, `pi_off_s`, `pi_off_from`, `pi_off_to` | outage, generator_run | how often \
 and how long in all the Pi itself was off within it, and the longest of these times |
 | `clean` | pi_off | 1 if the collector had been stopped in order before |
@@ -70,17 +74,29 @@ from typing import Final
 from pzem.config import OWN_SUPPLY, MeterSettings
 from pzem.house.ledger_state import LedgerState
 from pzem.house.records import (
+    GENERATOR_IN_USE,
     GENERATOR_RUN,
     OUTAGE,
     PANEL_DARK,
     PI_OFF,
+    SILENT_METERS,
     SUPPLY,
     UTILITY_LOST,
+    VOLTAGE,
     Record,
 )
 from pzem.house.sample import Sample
-from pzem.house.supply import BOTH, GENERATOR, UTILITY, SupplyState, fed_together, is_dark
+from pzem.house.supply import (
+    BOTH,
+    GENERATOR,
+    UTILITY,
+    SupplyState,
+    fed_together,
+    is_dark,
+    is_quiet,
+)
 from pzem.house.tally import Counted, Tally
+from pzem.house.thresholds import MISSED_SLOTS, follows
 from pzem.house.watch import Change
 from pzem.kept import KeptFile
 from pzem.meter import Outcome
@@ -117,6 +133,8 @@ class _Loss:
     """Whether the house, or a part of it, is without; None: cannot be told."""
     lost: set[str] = field(default_factory=set)
     evidence: set[str] = field(default_factory=set)
+    since: Moment | None = None
+    """The slot from which on it was so, if silences were understood only later."""
 
 
 @dataclass(slots=True)
@@ -175,6 +193,8 @@ class Ledger:
         self._start: _Start | None = None
         self._doubted = _Loss(None)
         """What was seen lost while that was not certain yet."""
+        self._quiet_since: dict[str, Moment] = {}
+        """The first slot of the silence of each meter that is quiet."""
         self._dirty = False
         self._tried_at_s = float("-inf")
         self._failed = False
@@ -263,8 +283,9 @@ class Ledger:
             before_wh = start.pi_off.numbers.get("generator_wh", 0.0)
             start.pi_off.numbers["generator_wh"] = before_wh + generator.off_wh
             self._changed(start.pi_off)
+        self._note_quiet(sample.outcomes, moment)
         self._take_loss(sample.outcomes, supply, counted, moment)
-        self._take_run(runs, carries, counted, moment)
+        self._take_run(runs, supply, counted, moment)
         self._take_supply(carries, moment)
         self._state.alive = moment
         self._save_if_due(moment.monotonic_s)
@@ -318,6 +339,16 @@ class Ledger:
 
     # What the slots show
 
+    def _note_quiet(self, outcomes: Mapping[str, Outcome], moment: Moment) -> None:
+        alive = self._state.alive
+        if alive is None or not follows(moment, alive, MISSED_SLOTS * self._interval_s):
+            self._quiet_since.clear()
+        self._quiet_since = {
+            name: self._quiet_since.get(name, moment)
+            for name, outcome in outcomes.items()
+            if is_quiet(outcome)
+        }
+
     def _take_loss(
         self,
         outcomes: Mapping[str, Outcome],
@@ -326,7 +357,7 @@ class Ledger:
         moment: Moment,
     ) -> None:
         loss = self._loss(outcomes, supply)
-        change = self._state.outage.take(loss.value, moment, counted)
+        change = self._state.outage.take(loss.value, moment, counted, loss.since)
         if change is not None and self._state.outage.track.value is True:
             self._state.outage.open(self._begin_outage(change))
         if loss.value is True:
@@ -346,45 +377,50 @@ class Ledger:
         carries = supply.in_use if not supply.held else None
         utilities = [meter for meter in self._meters if meter.supply == UTILITY]
         own = [meter for meter in utilities if meter.fed_from == OWN_SUPPLY]
-        if utilities and all(is_dark(meter, self._meters, outcomes) for meter in utilities):
+        dark = [meter for meter in utilities if is_dark(meter, self._meters, outcomes)]
+        if utilities and dark == utilities:
             # From the first slot on: whether it lasts is judged by the record's own patience.
+            since = self._all_quiet_since(dark)
             if len(own) == len(utilities):
-                return _Loss(True, {UTILITY_LOST}, {"voltage"})
-            return _Loss(True, {PANEL_DARK}, {"silent meters"})
+                return _Loss(True, {UTILITY_LOST}, {VOLTAGE}, since)
+            return _Loss(True, {PANEL_DARK}, {SILENT_METERS}, since)
+        # That a single meter of a panel is silent may be its own fault.
+        parts = _Loss(True, since=self._all_quiet_since(dark))
+        for meter in dark:
+            if meter.fed_from == OWN_SUPPLY:
+                leg = f"leg {meter.leg}" if meter.leg else meter.name
+                parts.lost.add(f"{UTILITY_LOST} {leg}")
+                parts.evidence.add(VOLTAGE)
+            elif len(fed_together(meter, self._meters)) > 1:
+                parts.lost.add(f"{meter.fed_from} dark")
+                parts.evidence.add(SILENT_METERS)
         if (
             carries == GENERATOR
             and not supply.utility_on
             and not (supply.utility_on is None and own)
         ):
-            return _Loss(True, {UTILITY_LOST}, {"generator in use"})
+            return _Loss(True, parts.lost, parts.evidence | {GENERATOR_IN_USE})
         if not supply.utility_on:
             return _Loss(None)
         is_open = self._state.outage.record is not None
         if carries == GENERATOR:
             return _Loss(is_open)  # an exercise, or the utility is back and not in use yet
-        if (dark := self._dark_parts(utilities, outcomes)) is not None:
-            return dark
-        may_be_on_generator = carries != UTILITY and supply.generator_on is True
-        return _Loss(None if is_open and may_be_on_generator else False)
+        if parts.lost:
+            return parts
+        if is_open:
+            may_be_on_generator = carries != UTILITY and supply.generator_on is True
+            return _Loss(None if may_be_on_generator else False)
+        quiet = (meter for meter in utilities if meter not in dark and self._may_be_dark(meter))
+        return _Loss(None if any(quiet) else False)
 
-    def _dark_parts(
-        self, utilities: Sequence[MeterSettings], outcomes: Mapping[str, Outcome]
-    ) -> _Loss | None:
-        """Return which parts are without the utility while others have it.
+    def _may_be_dark(self, meter: MeterSettings) -> bool:
+        return all(other.name in self._quiet_since for other in fed_together(meter, self._meters))
 
-        A single meter of a panel is not enough: that it is silent may be its own fault.
-        """
-        dark = _Loss(True)
-        for meter in utilities:
-            is_own = meter.fed_from == OWN_SUPPLY
-            together = fed_together(meter, self._meters)
-            if (is_own or len(together) > 1) and is_dark(meter, self._meters, outcomes):
-                part = f"{meter.fed_from} dark"
-                if is_own:
-                    part = f"utility leg {meter.leg}" if meter.leg else f"utility {meter.name}"
-                dark.lost.add(part)
-                dark.evidence.add("voltage" if is_own else "silent meters")
-        return dark if dark.lost else None
+    def _all_quiet_since(self, meters: Sequence[MeterSettings]) -> Moment | None:
+        """Return since when all meters that share their feed with one of `meters` are quiet."""
+        together = {m.name for meter in meters for m in fed_together(meter, self._meters)}
+        moments = [self._quiet_since[name] for name in together]
+        return max(moments, key=lambda moment: moment.monotonic_s, default=None)
 
     def _begin_outage(self, change: Change) -> Record:
         record = Record(OUTAGE, change.since, moments={"not_after": change.since})
@@ -438,12 +474,11 @@ class Ledger:
         log.info("the outage is over in the ledger")
 
     def _take_run(
-        self, runs: bool | None, carries: str | None, counted: Tally, moment: Moment
+        self, runs: bool | None, supply: SupplyState, counted: Tally, moment: Moment
     ) -> None:
         change = self._state.run.take(runs, moment, counted)
         if change is not None and self._state.run.track.value is True:
             record = Record(GENERATOR_RUN, change.since, moments={"not_after": change.since})
-            record.numbers["exercise"] = 1.0
             record.meter = self._generators[0] if len(self._generators) == 1 else None
             if change.former_seen is not None:
                 record.moments["not_before"] = change.former_seen
@@ -451,16 +486,18 @@ class Ledger:
                 record.estimated.add("began_at")
             assert self._start is not None
             booted = self._start.started_by(change)
-            if booted is not None and carries == GENERATOR:
+            if booted is not None and supply.in_use == GENERATOR and not supply.held:
                 record.began = booted
             self._begin(record)
             self._state.run.open(record)
         record_open = self._state.run.record
         if record_open is None:
             return
-        if self._state.outage.record is not None and record_open.numbers["exercise"]:
-            record_open.numbers["exercise"] = 0.0
-            self._changed(record_open)
+        outage = self._state.outage.record
+        if outage is not None and outage.lost:
+            self._note_exercise(record_open, 0.0)
+        elif runs and supply.utility_on is True and "exercise" not in record_open.numbers:
+            self._note_exercise(record_open, 1.0)
         if change is not None and self._state.run.track.value is False:
             former = change.former_seen
             assert former is not None  # it was seen to run
@@ -471,6 +508,11 @@ class Ledger:
                 record_open.estimated.add("ended_at")
             self._changed(record_open)
             self._state.run.close()
+
+    def _note_exercise(self, run: Record, exercise: float) -> None:
+        if run.numbers.get("exercise") != exercise:
+            run.numbers["exercise"] = exercise
+            self._changed(run)
 
     def _take_supply(self, carries: str | None, moment: Moment) -> None:
         change = self._state.supply.see(carries, moment)
@@ -502,7 +544,7 @@ class Ledger:
                 record_open.add_gap(before, booted)
                 self._changed(record_open)
         outage = self._state.outage.record
-        if outage is not None and outage.lost & {UTILITY_LOST, PANEL_DARK}:
+        if outage is not None and outage.concerns_all:
             self._blame_outage(record)
         self._begin(record)
 
@@ -555,6 +597,7 @@ class Ledger:
             return made[id(moment)][1]
 
         self._state.rewrite(changed)
+        self._quiet_since = {name: changed(since) for name, since in self._quiet_since.items()}
         self._dirty = True
         if self._start is not None:
             self._start.rewrite(changed)
