@@ -22,6 +22,7 @@ from pzem.meter import (
     Silent,
 )
 from pzem.registers import Reading
+from pzem.settling import SETTLING
 
 SURE_AFTER_CYCLES: Final = 3
 """A state has to last before it is news: on a line that loses a reply now and then,
@@ -60,6 +61,8 @@ class Announcer:
     def note(self, outcomes: Mapping[str, Outcome]) -> None:
         """Log what has changed for good with these outcomes."""
         for name, outcome in outcomes.items():
+            if outcome == SETTLING:
+                continue  # it answers, and is read in a moment
             news = self._meters.setdefault(name, _News())
             kind = _kind(outcome)
             same_health = (kind == OK) == (news.seen == OK)

@@ -15,6 +15,7 @@ its own slot so, at the usual interval. A generator that takes over needs longer
 most utilities that try again; of a darkness that is shorter, one slot is all that is seen.
 A meter that was there all the time loses the slots of `SETTLING_S`: better none than a
 false one."""
+SETTLING: Final = Faulty("settling", well_formed=True)
 SETTLING_S: Final = 5
 """How long its first values are not believed: they can be wildly high (field reports)."""
 
@@ -28,7 +29,7 @@ class _Meter:
 
 
 class Settling:
-    """Turns the readings of a meter that has just come back into `Faulty("settling")`.
+    """Turns the readings of a meter that has just come back into `SETTLING`.
 
     Only silence that was seen counts: a meter heard at the very start is believed at
     once, for it may have had its supply for hours. `interval_s`: seconds between slots.
@@ -51,5 +52,5 @@ class Settling:
         # Slots lie whole seconds apart, but for what the clock is slewed meanwhile.
         settling = round(meter.believed_from_s - at_s, 1) > 0
         if settling and isinstance(outcome, Reading):
-            return Faulty("settling", well_formed=True)
+            return SETTLING
         return outcome

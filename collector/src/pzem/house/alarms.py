@@ -42,6 +42,7 @@ from pzem.meter import (
     Silent,
 )
 from pzem.registers import AMPS, Reading
+from pzem.settling import SETTLING
 
 UTILITY_LOST: Final = "utility_lost"
 GENERATOR_RUNNING: Final = "generator_running"
@@ -58,8 +59,6 @@ REGISTER_STUCK: Final = "register_stuck"
 CLOCK_UNKNOWN: Final = "clock_unknown"
 SPOOL_WAITING: Final = "spool_waiting"
 CARD_TROUBLE: Final = "card_trouble"
-
-_SETTLING: Final = "settling"
 
 _WHY_SILENT: Final = {
     NO_ANSWER: "does not answer, though its adapter is there",
@@ -354,7 +353,7 @@ class _Judge:
         outcome = facts.sample.outcomes[meter.name]
         if not isinstance(outcome, Faulty):
             return _UNKNOWN if outcome == Silent(NOT_ASKED) else _NO
-        if outcome.reason == _SETTLING:
+        if outcome == SETTLING:
             return Verdict.BETWEEN, ""
         if _is_over_range(outcome):
             return _NO  # that is a condition of its own
