@@ -13,48 +13,9 @@ the utility: then the record says that the generator is in use, and neither that
 was `lost` nor that it was an `exercise`. Meters with a supply of their own tell.
 
 Measurement `event`, tags `kind` and (a `generator_run` of the only generator) `meter`.
-Times are unix seconds, durations seconds, flags 0 or 1, all of them floats; a field that
-is not known is missing. A point is written when something begins and again as it goes on.
-
-| field | kinds | meaning |
-|---|---|---|
-| `began_at` | all | when it began; the point's own time, unless that was taken |
-| `not_before`, `not_after` | all | it began between these: the last slot in which it was \
-still otherwise (missing: unknown), and the first in which it was so |
-| `open` | outage, generator_run | 1 while it goes on |
-| `back_at` | outage | when the house went back to the utility |
-| `ended_at` | pi_off, generator_run | when it ended; of `pi_off`: the boot |
-| `back_not_before`, `back_not_after`, `ended_not_before`, `ended_not_after` | outage, \
-generator_run | it ended between these |
-| `seconds` | outage, pi_off, generator_run | from beginning to end; missing where neither \
-a clock nor one boot spans both |
-| `clock_set_s` | outage, generator_run | by how much the clock was set meanwhile: times \
-before and after it differ by so much more than `seconds` |
-| `lost` (text) | outage | what is known to have been without voltage: `utility`, \
-`utility leg A, …`, `panel dark`, `panel_a dark`; missing: the generator was in use, which is all \
-that is known |
-| `evidence` (text) | outage | `voltage` (a utility meter with its own supply is dark), \
-`generator in use`, `silent meters` (all meters of a panel) |
-| `generator_at` | outage | when the generator was first seen to carry the house |
-| `utility_at` | outage | when the utility was seen to be live again, by meters with their \
-own supply, while the generator still carried the house |
-| `generator_wh` | outage, generator_run, pi_off | what the generator's meters counted in it; of \
-`pi_off` from the last reading before to the first one after |
-| `peak_watts`, `peak_volt_amps` | outage, generator_run | largest sum of the generator's \
-meters in one slot |
-| `running_s` | outage, generator_run | how long the generator ran, without the time in \
-which the Pi was off |
-| `exercise` | generator_run | 1 if the utility was seen to be there, and nothing lost, in its \
-time; 0 if something was; missing: the wiring does not show it |
-| `pi_off_count`, `pi_off_s`, `pi_off_from`, `pi_off_to` | outage, generator_run | how often \
-and how long in all the Pi itself was off within it, and the longest of these times |
-| `clean` | pi_off | 1 if the collector had been stopped in order before |
-| `cause` (text) | pi_off | `outage` (it lies in one), `stopped in order` or `unknown` (a short \
-outage, or an unplugged Pi) |
-| `before`, `after` (text) | supply | the supply that carried the house: `utility`, \
-`generator`, `both`, `none` |
-| `estimated` (text) | all | names of the fields that are estimates, or `nothing` |
-| `provisional` | all | 1 if a boot that never learnt the time lends it a time |
+The README has the table of its fields. Times are unix seconds, durations seconds, flags 0 or 1,
+all of them floats; a field that is not known is missing. A point is written when something
+begins and again as it goes on.
 
 The state file is written when a record begins or ends, each five minutes while an outage
 or a run goes on, else hourly, and at the end. A power cut or kill -9 therefore loses at
@@ -68,35 +29,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Final
 
-from pzem.config import OWN_SUPPLY, MeterSettings
+from pzem.config import MeterSettings
 from pzem.house.ledger_state import LedgerState
 from pzem.house.records import (
-    GENERATOR_IN_USE,
     GENERATOR_RUN,
     OUTAGE,
-    PANEL_DARK,
     PI_OFF,
-    SILENT_METERS,
     SUPPLY,
     UTILITY_LOST,
-    VOLTAGE,
     Record,
 )
 from pzem.house.sample import Sample
-from pzem.house.supply import (
-    BOTH,
-    GENERATOR,
-    UTILITY,
-    SupplyState,
-    fed_together,
-    is_dark,
-    is_quiet,
-)
+from pzem.house.sight import Loss, Sight
+from pzem.house.supply import BOTH, GENERATOR, UTILITY, SupplyState
 from pzem.house.tally import Counted, Tally
-from pzem.house.thresholds import MISSED_SLOTS, follows
 from pzem.house.watch import Change
 from pzem.kept import KeptFile
 from pzem.meter import Outcome
@@ -123,18 +72,6 @@ more was delivered while the Pi was off."""
 
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class _Loss:
-    """What one slot shows of the utility."""
-
-    value: bool | None
-    """Whether the house, or a part of it, is without; None: cannot be told."""
-    lost: set[str] = field(default_factory=set)
-    evidence: set[str] = field(default_factory=set)
-    since: Moment | None = None
-    """The slot from which on it was so, if silences were understood only later."""
 
 
 @dataclass(slots=True)
@@ -185,16 +122,14 @@ class Ledger:
     """
 
     def __init__(self, meters: Sequence[MeterSettings], kept: KeptFile, interval_s: int) -> None:
-        self._meters = tuple(meters)
         self._generators = [meter.name for meter in meters if meter.supply == GENERATOR]
         self._file = kept
         self._interval_s = interval_s
         self._state = self._load()
         self._start: _Start | None = None
-        self._doubted = _Loss(None)
+        self._sight = Sight(meters, interval_s)
+        self._doubted = Loss(None)
         """What was seen lost while that was not certain yet."""
-        self._quiet_since: dict[str, Moment] = {}
-        """The first slot of the silence of each meter that is quiet."""
         self._dirty = False
         self._tried_at_s = float("-inf")
         self._failed = False
@@ -283,7 +218,6 @@ class Ledger:
             before_wh = start.pi_off.numbers.get("generator_wh", 0.0)
             start.pi_off.numbers["generator_wh"] = before_wh + generator.off_wh
             self._changed(start.pi_off)
-        self._note_quiet(sample.outcomes, moment)
         self._take_loss(sample.outcomes, supply, counted, moment)
         self._take_run(runs, supply, counted, moment)
         self._take_supply(carries, moment)
@@ -339,16 +273,6 @@ class Ledger:
 
     # What the slots show
 
-    def _note_quiet(self, outcomes: Mapping[str, Outcome], moment: Moment) -> None:
-        alive = self._state.alive
-        if alive is None or not follows(moment, alive, MISSED_SLOTS * self._interval_s):
-            self._quiet_since.clear()
-        self._quiet_since = {
-            name: self._quiet_since.get(name, moment)
-            for name, outcome in outcomes.items()
-            if is_quiet(outcome)
-        }
-
     def _take_loss(
         self,
         outcomes: Mapping[str, Outcome],
@@ -356,7 +280,8 @@ class Ledger:
         counted: Tally,
         moment: Moment,
     ) -> None:
-        loss = self._loss(outcomes, supply)
+        is_open = self._state.outage.record is not None
+        loss = self._sight.take(outcomes, supply, moment, is_open=is_open)
         change = self._state.outage.take(loss.value, moment, counted, loss.since)
         if change is not None and self._state.outage.track.value is True:
             self._state.outage.open(self._begin_outage(change))
@@ -370,57 +295,7 @@ class Ledger:
                 self._end_outage(record, change)
                 self._state.outage.close()
         if self._state.outage.record is None and self._state.outage.track.candidate is None:
-            self._doubted = _Loss(None)
-
-    def _loss(self, outcomes: Mapping[str, Outcome], supply: SupplyState) -> _Loss:
-        """Tell what the house is without, and by what that is known."""
-        carries = supply.in_use if not supply.held else None
-        utilities = [meter for meter in self._meters if meter.supply == UTILITY]
-        own = [meter for meter in utilities if meter.fed_from == OWN_SUPPLY]
-        dark = [meter for meter in utilities if is_dark(meter, self._meters, outcomes)]
-        if utilities and dark == utilities:
-            # From the first slot on: whether it lasts is judged by the record's own patience.
-            since = self._all_quiet_since(dark)
-            if len(own) == len(utilities):
-                return _Loss(True, {UTILITY_LOST}, {VOLTAGE}, since)
-            return _Loss(True, {PANEL_DARK}, {SILENT_METERS}, since)
-        # That a single meter of a panel is silent may be its own fault.
-        parts = _Loss(True, since=self._all_quiet_since(dark))
-        for meter in dark:
-            if meter.fed_from == OWN_SUPPLY:
-                leg = f"leg {meter.leg}" if meter.leg else meter.name
-                parts.lost.add(f"{UTILITY_LOST} {leg}")
-                parts.evidence.add(VOLTAGE)
-            elif len(fed_together(meter, self._meters)) > 1:
-                parts.lost.add(f"{meter.fed_from} dark")
-                parts.evidence.add(SILENT_METERS)
-        if (
-            carries == GENERATOR
-            and not supply.utility_on
-            and not (supply.utility_on is None and own)
-        ):
-            return _Loss(True, parts.lost, parts.evidence | {GENERATOR_IN_USE})
-        if not supply.utility_on:
-            return _Loss(None)
-        is_open = self._state.outage.record is not None
-        if carries == GENERATOR:
-            return _Loss(is_open)  # an exercise, or the utility is back and not in use yet
-        if parts.lost:
-            return parts
-        if is_open:
-            may_be_on_generator = carries != UTILITY and supply.generator_on is True
-            return _Loss(None if may_be_on_generator else False)
-        quiet = (meter for meter in utilities if meter not in dark and self._may_be_dark(meter))
-        return _Loss(None if any(quiet) else False)
-
-    def _may_be_dark(self, meter: MeterSettings) -> bool:
-        return all(other.name in self._quiet_since for other in fed_together(meter, self._meters))
-
-    def _all_quiet_since(self, meters: Sequence[MeterSettings]) -> Moment | None:
-        """Return since when all meters that share their feed with one of `meters` are quiet."""
-        together = {m.name for meter in meters for m in fed_together(meter, self._meters)}
-        moments = [self._quiet_since[name] for name in together]
-        return max(moments, key=lambda moment: moment.monotonic_s, default=None)
+            self._doubted = Loss(None)
 
     def _begin_outage(self, change: Change) -> Record:
         record = Record(OUTAGE, change.since, moments={"not_after": change.since})
@@ -597,7 +472,7 @@ class Ledger:
             return made[id(moment)][1]
 
         self._state.rewrite(changed)
-        self._quiet_since = {name: changed(since) for name, since in self._quiet_since.items()}
+        self._sight.rewrite(changed)
         self._dirty = True
         if self._start is not None:
             self._start.rewrite(changed)

@@ -2,8 +2,8 @@
 
 A record holds moments rather than times, for a machine without a clock of its own may
 learn the time long after something happened, or never. They are turned into fields of
-the measurement `event` when the record is handed over; `pzem.house.outages` has the table
-of those fields.
+the measurement `event` when the record is handed over; the README has the table of those
+fields.
 """
 
 from __future__ import annotations

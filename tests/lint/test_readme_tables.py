@@ -1,10 +1,11 @@
-"""The README's table of alarms says what the code does."""
+"""The README's tables of alarms and events say what the code does."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
+from pzem.cli.outages import COLUMNS
 from pzem.config import HouseSettings, MeterSettings
 from pzem.house import thresholds
 from pzem.house.alarms import Alarms
@@ -39,3 +40,9 @@ def test_every_alarm_is_listed_with_its_waits() -> None:
     told["loose_neutral"] = (legs.on_s, legs.off_s)
     told["both_supplies"] = (thresholds.BOTH_S + both.on_s, both.off_s)
     assert listed == told
+
+
+def test_every_column_of_an_outage_is_explained() -> None:
+    _, kinds_and_fields = README.read_text(encoding="utf-8").split("`event` has four kinds")
+    explained = set(re.findall(r"`(\w+)`", kinds_and_fields.partition("\n## ")[0]))
+    assert set(COLUMNS) - {"until"} <= explained
