@@ -3,7 +3,7 @@
 Played over real pseudo terminals at 9600 baud, one cycle a second; cycles count alike at
 any interval. Two figures for each fault: the cycles without a reading of the meter that one
 bad reply costs, and those between the end of a fault that lasted and the first reading. A
-meter that was silent for more than a minute is not believed for 5 s on top.
+meter that did not answer for 10 s or more is not believed for 5 s on top.
 """
 
 from __future__ import annotations

@@ -44,6 +44,7 @@ COLLECTOR_KEYS: Final[Mapping[str, Key]] = {
     "house_generator_va": ("house", "generator_va"),
     "house_generator_serviced": ("house", "generator_serviced"),
     "house_energy_reset": ("house", "energy_reset"),
+    "house_pi_fed_from": ("house", "pi_fed_from"),
     "house_spool_max_mb": ("spool", "max_mb"),
 }
 """Keys of the house that the collector has too, and where they stand there."""

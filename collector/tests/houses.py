@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from pzem.config import MeterSettings
-from pzem.house import House, Meaning, Sample, SystemState
+from pzem.house import House, Meaning, PiFeed, Sample, SystemState
 from pzem.meter import Faulty, Outcome, Silent
 from pzem.moment import Moment
 from pzem.registers import OverRangeError, Reading, decode, encode
@@ -122,22 +122,44 @@ def settings_of(wiring: Sequence[Wiring]) -> tuple[MeterSettings, ...]:
 
 
 class Life:
-    """A simulated house, heard as the collector hears it."""
+    """A simulated house, heard as the collector hears it.
 
-    def __init__(self, house: SimulatedHouse, interval_s: int = 5) -> None:
+    `one_adapter`: all meters are on one, else each is on one of its own; `loose` holds the
+    adapters whose bus cable is off.
+    """
+
+    def __init__(
+        self,
+        house: SimulatedHouse,
+        interval_s: int = 5,
+        pi_feed: PiFeed | None = None,
+        *,
+        one_adapter: bool = False,
+    ) -> None:
         self.house = house
+        self.loose: set[str | None] = set()
         self._interval_s = interval_s
         self._settling = Settling(interval_s)
+        self._pi_feed = pi_feed if pi_feed is not None else PiFeed((), "")
+        self._homes: dict[str, str | None] = {
+            name: "tty" if one_adapter else f"tty-{name}" for name in house.meters
+        }
         self._now_s = 0.0
 
     def heard(self) -> dict[str, Outcome]:
         """Let one interval pass and return what each meter answers then."""
         self.house.advance(self._interval_s)
         self._now_s += self._interval_s
-        return {
-            name: self._settling.judge(name, _answer(meter.displayed, meter.powered), self._now_s)
-            for name, meter in self.house.meters.items()
+        settled = {
+            name: self._settling.judge(name, self._answer(name), self._now_s)
+            for name in self.house.meters
         }
+        return self._pi_feed.judge(settled, self._homes)
+
+    def _answer(self, name: str) -> Outcome:
+        meter = self.house.meters[name]
+        powered = meter.powered and self._homes[name] not in self.loose
+        return _answer(meter.displayed, powered)
 
 
 def _answer(displayed: Reading, powered: bool) -> Outcome:

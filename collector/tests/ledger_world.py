@@ -12,9 +12,10 @@ from pzem.house.outages import Ledger
 from pzem.house.sample import Sample
 from pzem.house.supply import Supplies
 from pzem.kept import KeptFile
-from pzem.meter import NO_PORT, Outcome, Silent
+from pzem.meter import NO_ANSWER_YET, NO_PORT, Outcome, Silent
 from pzem.moment import Moment
 from pzem.registers import Reading
+from pzem.settling import Settling
 
 PANEL = (
     MeterSettings("mainA", 4, "utility", "A", "panel_a"),
@@ -61,6 +62,10 @@ class World:
         self.on_generator = False
         self.unplugged: set[str] = set()
         self.dark_panels: set[str] = set()
+        self.proof_slots = 0
+        """So long a silent meter's adapter may be stuck itself: it is alone on it."""
+        self._silent_slots: dict[str, int] = {}
+        self._settling = Settling(interval_s)
         self.register_wh = 5000.0
         self.ledger: Ledger | None = None
         self.lines: list[str] = []
@@ -95,6 +100,8 @@ class World:
         self.kept = CountedFile(self.file)
         self.ledger = Ledger(self.meters, self.kept, self.interval_s)
         self.supplies = Supplies(self.meters, self.interval_s)
+        self._settling = Settling(self.interval_s)
+        self._silent_slots = {}
         self.ledger.started(self.moment(), recalled)
 
     def kill(self) -> None:
@@ -140,7 +147,14 @@ class World:
             self.rows.setdefault(key, {}).update(fields)
 
     def outcomes(self) -> dict[str, Outcome]:
-        return {meter.name: self.outcome(meter) for meter in self.meters}
+        return {meter.name: self._settled(meter.name, self.outcome(meter)) for meter in self.meters}
+
+    def _settled(self, name: str, outcome: Outcome) -> Outcome:
+        silent_slots = self._silent_slots.get(name, 0) + 1 if outcome == Silent() else 0
+        self._silent_slots[name] = silent_slots
+        if 0 < silent_slots <= self.proof_slots:
+            outcome = Silent(NO_ANSWER_YET)
+        return self._settling.judge(name, outcome, float(self.now_s - self.boot_s))
 
     def outcome(self, meter: MeterSettings) -> Outcome:
         if meter.name in self.unplugged:

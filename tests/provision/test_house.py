@@ -65,6 +65,8 @@ def test_all_complaints_come_at_once_in_the_order_of_the_lines(tmp_path: Path) -
         "house_generator_serviced: 2026-05-31",
         "house_generator_serviced: '2026-05-31'",
         "house_energy_reset: false\nhouse_spool_max_mb: 10000",
+        "house_pi_fed_from: panel_a",
+        "house_pi_fed_from: ''",
         "influxdb_version: '1.8.10'",
         "\ufeffhouse_name: x",
         "house_name: x\r\nhouse_lan_view: yes\r\n",
@@ -82,10 +84,13 @@ def test_a_file_that_is_not_there_says_nothing(tmp_path: Path) -> None:
 
 
 def test_the_example_says_what_holds_without_it(tmp_path: Path) -> None:
-    """Uncommented, the example is exactly the defaults: it documents every key, and rightly."""
+    """Uncommented, the example is exactly the defaults: it documents every key, and rightly.
+
+    But it describes the original wiring, where it is known what powers the Pi.
+    """
     text = (house.ROOT / f"{house.HOUSE_FILE}.example").read_text(encoding="utf-8")
     shown = re.sub(r"^# (house_\w+:)", r"\1", text, flags=re.MULTILINE)
-    assert yaml.safe_load(shown) == house.defaults()
+    assert yaml.safe_load(shown) == {**house.defaults(), "house_pi_fed_from": "panel_b"}
     path = tmp_path / "house.yml"
     path.write_text(shown, encoding="utf-8")
     house.read_house(path, "house.yml")

@@ -9,6 +9,8 @@ from typing import Final
 
 from pzem.health import OK, state_of
 from pzem.meter import (
+    HAS_POWER,
+    LINE_IN_DOUBT,
     NO_ANSWER,
     NO_ANSWER_YET,
     NO_PORT,
@@ -20,6 +22,7 @@ from pzem.meter import (
     Silent,
 )
 from pzem.registers import Reading
+from pzem.settling import SETTLING
 
 SURE_AFTER_CYCLES: Final = 3
 """A state has to last before it is news: on a line that loses a reply now and then,
@@ -27,6 +30,8 @@ every hiccup is in the database and none in the log."""
 
 WORDS: Final = {
     NO_ANSWER_YET: "no answer",
+    HAS_POWER: "no answer, though it has power; its cable, or the meter itself",
+    LINE_IN_DOUBT: "no answer; perhaps the cable of its adapter",
     NO_PORT: "its adapter is not plugged in",
     NOT_FOUND: "not heard on any port so far; it is looked for",
     PORT_BUSY: "another program holds its port",
@@ -56,6 +61,8 @@ class Announcer:
     def note(self, outcomes: Mapping[str, Outcome]) -> None:
         """Log what has changed for good with these outcomes."""
         for name, outcome in outcomes.items():
+            if outcome == SETTLING:
+                continue  # it answers, and is read in a moment
             news = self._meters.setdefault(name, _News())
             kind = _kind(outcome)
             same_health = (kind == OK) == (news.seen == OK)

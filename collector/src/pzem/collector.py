@@ -15,6 +15,7 @@ from pzem.house import (
     House,
     Ledger,
     Lifetime,
+    PiFeed,
     Sample,
     SystemState,
     generator,
@@ -77,6 +78,7 @@ class Collector:
         self._boot_id = boot_id
         self._timekeeper = Timekeeper(config.clock, clock, boot_id)
         self._settling = Settling(config.interval_s)
+        self._pi_feed = PiFeed(config.meters, config.house.pi_fed_from)
         if saver is None:
             saver = Saver(clock.monotonic, background=False)
         state = config.state_dir
@@ -104,7 +106,7 @@ class Collector:
         if self._started.is_true:
             recall.before_s = self._started.unix_s
         # What a backlog holds is newer than what the database knows before it is delivered.
-        self._left_newest_s: int | None = getattr(spool, "left_newest_s", None)
+        self._left_newest_s = spool.left_newest_s
         recall.awaited_s = self._left_newest_s
         self._status = StatusFile(config, self._started)
         self._thermometer = Thermometer(config.thermal_zone)
@@ -209,7 +211,7 @@ class Collector:
             name: self._settling.judge(name, outcome, slot.monotonic_s)
             for name, outcome in heard.items()
         }
-        sample = Sample(moment, outcomes)
+        sample = Sample(moment, self._pi_feed.judge(outcomes, self._ports.homes()))
         energies = self._lifetime.take(sample)
         depth = self._depth = self._spool.depth()
         stuck = {name for name, energy in energies.items() if energy.estimated}

@@ -31,6 +31,10 @@ NO_ANSWER_YET: Final = "no_answer_yet"
 """Asked, but the adapter itself may be stuck."""
 NOT_FOUND: Final = "not_found"
 """Never heard so far, although every port was asked for it."""
+HAS_POWER: Final = "has_power"
+"""Does not answer, although what feeds it feeds the Pi too: see `pzem.house.pi_feed`."""
+LINE_IN_DOUBT: Final = "line_in_doubt"
+"""Does not answer, nor does one with power on its adapter, nor any other there."""
 NOT_ASKED: Final = "not_asked"
 NO_PORT: Final = "no_port"
 PORT_BUSY: Final = "port_busy"
@@ -62,9 +66,15 @@ class Silent:
         question, and either another meter was heard there in the same cycle, or the
         adapter was opened anew since the last word from there and still brought none.
         What is left is an adapter or a cable that is broken for good: from here that
-        looks like a dark meter, so whoever concludes from silence asks several.
+        looks like a dark meter. Whoever concludes from silence asks several, and
+        `pzem.house.pi_feed` knows of some that they cannot be dark.
         """
         return self.reason == NO_ANSWER
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether the meter was asked at its own port: it may be dark, proved or not."""
+        return self.reason in (NO_ANSWER, NO_ANSWER_YET)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ SLACK_S: Final = 1.2 * INTERVAL_S
 """Moments lie between slots."""
 RETRY_S: Final = 120.0
 """So long after a full card has room again the spool may take to try it."""
-DARK_S: Final = 60
+DARK_S: Final = 10
 SETTLING_S: Final = 5
 
 STORED: Final = "stored, with its true time"
@@ -206,7 +206,7 @@ class _Accountant:
         return f"known gap: {'silent' if isinstance(outcome, Silent) else 'faulty'}"
 
     def _is_settling(self, name: str, read: Read) -> bool:
-        """Tell whether a meter was silent for a minute until some seconds ago."""
+        """Tell whether a meter was silent for `DARK_S` until some seconds ago."""
         silent_s, back_s = 0, None
         for earlier in self._world.reads:
             if earlier.true_s > read.true_s:

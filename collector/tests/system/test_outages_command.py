@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from ledger_world import OWN, STARTS_S, T0, World
+from ledger_world import OWN, PANEL, STARTS_S, T0, World
 from pzem.cli import main
 from pzem.cli.outages import duration
 from pzem.config import load
@@ -214,6 +214,24 @@ class TestTheFile:
         assert note.startswith("~ is an estimate")
         assert "the time is not known yet" in line
         assert " ~2027-" in line
+
+    def test_what_the_wiring_cannot_show_is_said_in_words(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        world = World(tmp_path, PANEL)
+        world.start()
+        world.run(60)
+        world.generator, world.on_generator = 1800.0, True
+        world.run(600)
+        world.stop()
+        config = configured(tmp_path, away(), "housePower")
+        assert main(["outages", "--config", config]) == 0
+        _, line = capsys.readouterr().out.splitlines()
+        assert line.startswith("generator in use")
+        assert "whether the utility failed, or was switched off by hand, is not known" in line
+        assert main(["outages", "--json", "--config", config]) == 0
+        (record,) = json.loads(capsys.readouterr().out)
+        assert "lost" not in record["fields"]
 
     def test_remarks_tell_what_a_figure_hides(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -7,6 +7,8 @@ import pytest
 
 from pzem.announcer import Announcer
 from pzem.meter import (
+    HAS_POWER,
+    LINE_IN_DOUBT,
     NO_ANSWER_YET,
     NO_PORT,
     NOT_ASKED,
@@ -18,6 +20,7 @@ from pzem.meter import (
     Silent,
 )
 from pzem.registers import Reading
+from pzem.settling import SETTLING
 
 OK = Reading(120.0, 1.0, 120.0, 0.0, 60.0, 1.0, alarm=False)
 
@@ -85,9 +88,22 @@ def test_a_silence_that_is_not_certain_yet_is_the_same_silence(said: Said) -> No
     assert said() == ["gen is silent (no answer)"]
 
 
+def test_a_meter_that_settles_is_no_news(said: Said) -> None:
+    tell(OK, *[Silent()] * 2, SETTLING, OK, *[Silent()] * 3, SETTLING, *[OK] * 3)
+    assert said() == ["gen is silent (no answer)", "gen is read again"]
+
+
 @pytest.mark.parametrize(
     ("outcome", "line"),
     [
+        (
+            Silent(HAS_POWER),
+            "gen is silent (no answer, though it has power; its cable, or the meter itself)",
+        ),
+        (
+            Silent(LINE_IN_DOUBT),
+            "gen is silent (no answer; perhaps the cable of its adapter)",
+        ),
         (Silent(NOT_FOUND), "gen is silent (not heard on any port so far; it is looked for)"),
         (Silent(PORT_BUSY), "gen is silent (another program holds its port)"),
         (Silent(PORT_FAILED), "gen is silent (its port does not work)"),

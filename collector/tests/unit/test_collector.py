@@ -396,7 +396,7 @@ class TestBacklog:
 
     @pytest.fixture
     def left(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
-        monkeypatch.setattr(Spool, "left_newest_s", self.NEWEST_S, raising=False)
+        monkeypatch.setattr(Spool, "left_newest_s", self.NEWEST_S)
         moment = Moment(self.NEWEST_S, 1.0, "earlier")
         bench.spool.put(Block(moment, ("collector cycle_s=0.2",)))
         bench.blocks.clear()

@@ -76,6 +76,7 @@ def test_everything_can_be_set() -> None:
         generator_va = 3500.5
         generator_serviced = 2026-05-31
         energy_reset = false
+        pi_fed_from = "panel_a"
         [spool]
         max_mb = 64
         [influxdb]
@@ -92,7 +93,12 @@ def test_everything_can_be_set() -> None:
         "https://db.example:8086/influx", "d", "u", Path("/tmp/p")
     )
     assert parsed.house == HouseSettings(
-        "America/New_York", 230.0, 3500.5, date(2026, 5, 31), energy_reset=False
+        "America/New_York",
+        230.0,
+        3500.5,
+        date(2026, 5, 31),
+        energy_reset=False,
+        pi_fed_from="panel_a",
     )
     assert isinstance(parsed.house.nominal_volts, float)
     assert (parsed.spool, parsed.runtime_dir) == (SpoolSettings(64), Path("/tmp/run"))
@@ -276,6 +282,20 @@ def test_everything_can_be_set() -> None:
             "[house]\nenergy_reset = 'no'\n" + METERS,
             'pzem.toml:2: house.energy_reset: "no" is not true or false; '
             "write true or false, no quotes",
+        ),
+        (
+            "[house]\npi_fed_from = 'panel_b'\n" + METERS,
+            'pzem.toml:2: house.pi_fed_from: no meter is fed from "panel_b"; '
+            'use "panel", "panel_a" or ""',
+        ),
+        (
+            "[house]\npi_fed_from = 'own'\n" + METERS,
+            'pzem.toml:2: house.pi_fed_from: no meter is fed from "own"; '
+            'use "panel", "panel_a" or ""',
+        ),
+        (
+            "[house]\npi_fed_from = 7\n" + METERS.replace("panel_a", "own") + 'fed_from = "own"',
+            'pzem.toml:2: house.pi_fed_from: 7 is not a string; write ""',
         ),
         (
             "[spool]\nmax = 5\n" + METERS,

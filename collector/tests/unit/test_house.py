@@ -6,7 +6,7 @@ import pytest
 
 from houses import Slots
 from pzem.config import MeterSettings
-from pzem.house import House, HouseState, derive
+from pzem.house import House, SupplyState, derive
 from pzem.meter import NO_PORT, NOT_ASKED, Faulty, Outcome, Silent
 from pzem.registers import Reading
 
@@ -34,127 +34,127 @@ IDLE = shows(0.0)
         pytest.param(
             PANEL,
             (shows(5), shows(3), IDLE),
-            HouseState(960.0, 960.0, utility_on=True, generator_on=False),
+            SupplyState(960.0, 960.0, utility_on=True, generator_on=False),
             id="panel: utility carries, generator idle",
         ),
         pytest.param(
             PANEL,
             (IDLE, IDLE, shows(8)),
-            HouseState(960.0, 960.0, utility_on=False, generator_on=True),
+            SupplyState(960.0, 960.0, utility_on=False, generator_on=True),
             id="panel: on the generator the mains show volts at 0 A",
         ),
         pytest.param(
             PANEL,
             (IDLE, IDLE, IDLE),
-            HouseState(0.0, 0.0, utility_on=None, generator_on=None),
+            SupplyState(0.0, 0.0, utility_on=None, generator_on=None),
             id="panel: no current anywhere hides which supply it is",
         ),
         pytest.param(
             PANEL,
             (shows(5), SILENT, IDLE),
-            HouseState(None, None, utility_on=True, generator_on=False),
+            SupplyState(None, None, utility_on=True, generator_on=False),
             id="panel: no sum with a meter missing",
         ),
         pytest.param(
             PANEL,
             (shows(5), FAULTY, IDLE),
-            HouseState(None, None, utility_on=True, generator_on=False),
+            SupplyState(None, None, utility_on=True, generator_on=False),
             id="panel: no sum with a meter faulty",
         ),
         pytest.param(
             PANEL,
             (shows(5), shows(3), SILENT),
-            HouseState(960.0, 960.0, utility_on=True, generator_on=None),
+            SupplyState(960.0, 960.0, utility_on=True, generator_on=None),
             id="panel: a mute generator meter beside a live panel is not a dead generator",
         ),
         pytest.param(
             PANEL,
             (SILENT, SILENT, SILENT),
-            HouseState(None, None, utility_on=False, generator_on=False),
+            SupplyState(None, None, utility_on=False, generator_on=False),
             id="panel: all dark, adapters there",
         ),
         pytest.param(
             PANEL,
             (UNPLUGGED, UNPLUGGED, UNPLUGGED),
-            HouseState(None, None, utility_on=None, generator_on=None),
+            SupplyState(None, None, utility_on=None, generator_on=None),
             id="panel: no adapters, nothing known",
         ),
         pytest.param(
             PANEL,
             (IDLE, SILENT, IDLE),
-            HouseState(None, None, utility_on=None, generator_on=None),
+            SupplyState(None, None, utility_on=None, generator_on=None),
             id="panel: what the mute meter measures may carry the house",
         ),
         pytest.param(
             PANEL,
             (SILENT, SILENT, shows(8)),
-            HouseState(960.0, 960.0, utility_on=None, generator_on=True),
+            SupplyState(960.0, 960.0, utility_on=None, generator_on=True),
             id="panel: mains mute, generator counts alone",
         ),
         pytest.param(
             PANEL,
             (shows(0.03), IDLE, shows(8)),
-            HouseState(960.0, 960.0, utility_on=False, generator_on=True),
+            SupplyState(960.0, 960.0, utility_on=False, generator_on=True),
             id="panel: little current on the idle supply is noise",
         ),
         pytest.param(
             OWN,
             (shows(5), shows(3), SILENT),
-            HouseState(960.0, 960.0, utility_on=True, generator_on=False),
+            SupplyState(960.0, 960.0, utility_on=True, generator_on=False),
             id="own: generator stopped",
         ),
         pytest.param(
             OWN,
             (SILENT, SILENT, shows(8)),
-            HouseState(960.0, 960.0, utility_on=False, generator_on=True),
+            SupplyState(960.0, 960.0, utility_on=False, generator_on=True),
             id="own: outage, on the generator",
         ),
         pytest.param(
             OWN,
             (IDLE, IDLE, shows(8)),
-            HouseState(960.0, 960.0, utility_on=True, generator_on=True),
+            SupplyState(960.0, 960.0, utility_on=True, generator_on=True),
             id="own: utility is back, interlock still on the generator",
         ),
         pytest.param(
             OWN,
             (SILENT, SILENT, SILENT),
-            HouseState(None, None, utility_on=False, generator_on=False),
+            SupplyState(None, None, utility_on=False, generator_on=False),
             id="own: outage, no generator",
         ),
         pytest.param(
             OWN,
             (SILENT, UNPLUGGED, SILENT),
-            HouseState(None, None, utility_on=None, generator_on=False),
+            SupplyState(None, None, utility_on=None, generator_on=False),
             id="own: an unplugged meter proves nothing",
         ),
         pytest.param(
             OWN,
             (IDLE, IDLE, SILENT),
-            HouseState(0.0, 0.0, utility_on=True, generator_on=False),
+            SupplyState(0.0, 0.0, utility_on=True, generator_on=False),
             id="own: live and idle",
         ),
         pytest.param(
             PANEL[:1],
             (IDLE,),
-            HouseState(0.0, 0.0, utility_on=True, generator_on=None),
+            SupplyState(0.0, 0.0, utility_on=True, generator_on=None),
             id="one meter, no generator: its voltage is the utility's",
         ),
         pytest.param(
             (MeterSettings("oven", 9, "circuit"),),
             (shows(8),),
-            HouseState(None, None, utility_on=None, generator_on=None),
+            SupplyState(None, None, utility_on=None, generator_on=None),
             id="sub-meters say nothing of the house",
         ),
         pytest.param(
             (*PANEL, MeterSettings("oven", 9, "circuit", None, "panel_a")),
             (shows(5), shows(3), IDLE, shows(2)),
-            HouseState(960.0, 960.0, utility_on=True, generator_on=False),
+            SupplyState(960.0, 960.0, utility_on=True, generator_on=False),
             id="sub-meters are never part of the sum",
         ),
     ],
 )
 def test_what_the_wiring_can_show(
-    meters: tuple[MeterSettings, ...], outcomes: tuple[Outcome, ...], expected: HouseState
+    meters: tuple[MeterSettings, ...], outcomes: tuple[Outcome, ...], expected: SupplyState
 ) -> None:
     answers = {meter.name: outcome for meter, outcome in zip(meters, outcomes, strict=True)}
     assert replace(derive(meters, answers), in_use=None) == expected
@@ -171,7 +171,7 @@ def test_noise_is_no_house_while_the_supply_that_carried_it_is_not_read() -> Non
     slots = Slots(House(PANEL), PANEL)
     assert slots.take((NOISE, IDLE, shows(8))).supply.in_use == "generator"
     state = slots.take((NOISE, IDLE, FAULTY)).supply
-    assert state == HouseState(None, None, utility_on=None, generator_on=None)
+    assert state == SupplyState(None, None, utility_on=None, generator_on=None)
     assert slots.take((NOISE, IDLE, shows(8))).supply.watts == 960.0
 
 

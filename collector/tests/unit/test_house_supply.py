@@ -29,7 +29,7 @@ from houses import (
 from pzem.config import MeterSettings
 from pzem.house import Sample, SupplyState, derive
 from pzem.house.supply import Supplies, is_interlocked
-from pzem.meter import NO_PORT, Faulty, Outcome, Silent
+from pzem.meter import NO_ANSWER_YET, NO_PORT, Faulty, Outcome, Silent
 from pzem.moment import Moment
 from pzem.registers import Reading
 from pzem.testing import ORIGINAL_WIRING, SimulatedHouse, State, Wiring
@@ -194,6 +194,32 @@ def test_silences_that_take_turns_are_no_outage() -> None:
     for _ in range(20):
         for shown in ((SILENT, IDLE, SILENT), (IDLE, SILENT, SILENT)):
             assert house.take(shown).utility_on is True
+
+
+def test_noise_is_no_house_while_the_supply_that_carried_it_is_not_read() -> None:
+    house, noise = Watched(PANEL), shows(0.03)
+    assert house.take((noise, IDLE, shows(8))).in_use == "generator"
+    assert house.take((noise, IDLE, FAULTY)) == NOT_KNOWN
+    assert house.take((noise, IDLE, shows(8))).watts == 960.0
+
+
+def test_a_mute_generator_meter_hides_no_utility() -> None:
+    state = Watched(PANEL).take((shows(5), shows(3), SILENT), slots=3)
+    assert (state.in_use, state.watts) == ("utility", 960.0)
+
+
+def test_after_a_dark_moment_either_supply_may_carry_the_house() -> None:
+    house = Watched(PANEL)
+    house.take(GENERATOR)
+    house.take(DARK)
+    assert house.take((shows(5), shows(3), FAULTY)).in_use == "utility"
+
+
+def test_silence_counts_from_before_its_adapter_was_proved_to_work() -> None:
+    house = Watched(ONE_LEG)
+    house.take((shows(5),))
+    assert house.take((Silent(NO_ANSWER_YET),), slots=2) == NOT_KNOWN
+    assert house.take((SILENT,)).in_use == "none"
 
 
 def test_a_long_interval_is_sure_with_the_second_slot() -> None:

@@ -863,6 +863,15 @@ class TestShown:
         assert sorted(bench.watts) == list(range(depth.lost, 2500))
 
 
+def test_the_newest_slot_of_an_earlier_run_is_told(bench: Bench) -> None:
+    assert bench.spool.left_newest_s is None
+    bench.fill(7)
+    bench.crash()
+    assert bench.spool.left_newest_s == NOON + 30 - 5
+    bench.put(9)
+    assert bench.spool.left_newest_s == NOON + 30 - 5
+
+
 def test_the_oldest_is_told(bench: Bench) -> None:
     assert bench.spool.depth().oldest_s is None
     bench.fill(3)

@@ -28,6 +28,7 @@ VARIABLES: dict[str, Any] = {
     "pzem_generator_va": 0,
     "pzem_generator_serviced": "",
     "pzem_energy_reset": True,
+    "pzem_pi_fed_from": "",
     "pzem_spool_max_mb": "512",
     "pzem_influxdb_url": "http://127.0.0.1:8086",
     "pzem_influxdb_database": "housePower",
@@ -90,12 +91,13 @@ def test_the_collector_reads_what_the_owner_knows(rendered: Render, day: object)
             pzem_generator_va="3500",
             pzem_generator_serviced=day,
             pzem_energy_reset=False,
+            pzem_pi_fed_from="panel",
             pzem_meters=[{**meter, "breaker_amps": "30.5", "replaced": day}],
         )
     )
     known = date(2026, 5, 31)
     assert read.house == config.HouseSettings(
-        "Europe/Paris", 230.0, 3500.0, known, energy_reset=False
+        "Europe/Paris", 230.0, 3500.0, known, energy_reset=False, pi_fed_from="panel"
     )
     assert read.meters == (
         config.MeterSettings("gen", 6, "generator", breaker_amps=30.5, replaced=known),

@@ -264,7 +264,9 @@ def _row(one: Shown, zone: tzinfo | None) -> list[str]:
     elif fields.get("open"):
         until = "goes on"
     return [
-        str(fields.get("lost", "outage")) if one.kind == OUTAGE else "Pi off",
+        str(fields.get("lost", fields.get("evidence", "outage")))
+        if one.kind == OUTAGE
+        else "Pi off",
         at("began_at"),
         until,
         lasted("seconds"),
@@ -282,8 +284,10 @@ def _remarks(one: Shown) -> str:
     remarks = []
     if one.kind == PI_OFF:
         remarks.append(f"cause: {fields.get('cause', 'unknown')}")
-    elif "evidence" in fields:
+    elif "lost" in fields:
         remarks.append(f"by {fields['evidence']}")
+    else:
+        remarks.append("whether the utility failed, or was switched off by hand, is not known")
     if "pi_off_s" in fields:
         mark = "~" if "pi_off_s" in one.estimated else ""
         remarks.append(f"Pi off for {mark}{duration(float(fields['pi_off_s']))} of it")

@@ -18,6 +18,7 @@ from pzem.config.settings import (
     DEFAULT_PASSWORD_FILE,
     INTERVALS_S,
     METER_TIME_S,
+    OWN_SUPPLY,
     SUPPLIES,
     Config,
     ConfigError,
@@ -71,6 +72,7 @@ _HOUSE_KEYS = (
     "generator_va",
     "generator_serviced",
     "energy_reset",
+    "pi_fed_from",
 )
 _SPOOL_KEYS = ("max_mb",)
 _METER_KEYS = ("name", "address", "supply", "leg", "fed_from", "breaker_amps", "replaced")
@@ -105,7 +107,7 @@ class Checker:
         clock = self._choice(self._document, ("clock",), CLOCK_MODES, Config.clock)
         thermal_zone = self._string(self._document, ("thermal_zone",), str(Config.thermal_zone))
         runtime_dir = self._string(self._document, ("runtime_dir",), str(Config.runtime_dir))
-        house = self._house()
+        house = self._house(meters)
         spool = self._spool()
         influxdb = self._influxdb()
         self._spread(interval_s, ports, exclude_ports, len(meters))
@@ -245,7 +247,7 @@ class Checker:
         self._unknown_keys(table, (name,), known)
         return table
 
-    def _house(self) -> HouseSettings:
+    def _house(self, meters: tuple[MeterSettings, ...]) -> HouseSettings:
         table = self._table("house", _HOUSE_KEYS)
         nominal_volts: float | None = None
         if "nominal_volts" in table:
@@ -265,7 +267,22 @@ class Checker:
             energy_reset=self._flag(
                 table, ("house", "energy_reset"), default=HouseSettings.energy_reset
             ),
+            pi_fed_from=self._pi_fed_from(table, meters),
         )
+
+    def _pi_fed_from(self, table: Mapping[str, Any], meters: tuple[MeterSettings, ...]) -> str:
+        value = table.get("pi_fed_from", HouseSettings.pi_fed_from)
+        key: Key = ("house", "pi_fed_from")
+        known = sorted({meter.fed_from for meter in meters} - {OWN_SUPPLY, ""})
+        names = ", ".join(f'"{name}"' for name in known)
+        mend = f'use {names} or ""' if known else 'write ""'
+        if not isinstance(value, str):
+            self._complain(key, wrong_type(value, "a string"), mend)
+        elif value and meters and value not in known:
+            self._complain(key, f"no meter is fed from {show(value)}", mend)
+        else:
+            return value
+        return HouseSettings.pi_fed_from
 
     def _timezone(self, table: Mapping[str, Any]) -> str:
         value = table.get("timezone", HouseSettings.timezone)

@@ -94,6 +94,8 @@ class HouseSettings:
     """Day of the generator's last service."""
     energy_reset: bool = True
     """Whether the collector sets a register back before it reaches its end."""
+    pi_fed_from: str = ""
+    """What powers the Pi, as `fed_from` of the meters there; empty: not known, or a battery."""
 
 
 @dataclass(frozen=True)

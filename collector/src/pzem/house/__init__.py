@@ -6,19 +6,20 @@ from pzem.house.house import House, Meaning
 from pzem.house.legs import LegsState
 from pzem.house.lifetime import Lifetime, MeterEnergy
 from pzem.house.outages import Ledger
+from pzem.house.pi_feed import PiFeed
 from pzem.house.sample import Sample
-from pzem.house.supply import HouseState, SupplyState, derive
+from pzem.house.supply import SupplyState, derive
 
 __all__ = [
     "AlarmState",
     "GeneratorState",
     "House",
-    "HouseState",
     "Ledger",
     "LegsState",
     "Lifetime",
     "Meaning",
     "MeterEnergy",
+    "PiFeed",
     "Sample",
     "SupplyState",
     "SystemState",

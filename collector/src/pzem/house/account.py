@@ -18,6 +18,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
+from pzem.house import account_words as words
+from pzem.house.account_words import kwh
 from pzem.house.bridge import Bridge
 from pzem.house.register import SET_BACK_WH, SURE_S, Kind, Step, elapsed_s, judge, most_wh
 from pzem.moment import Moment
@@ -226,7 +228,7 @@ class Account:
                 "%s: its energy register has come to %s and is set to zero; the lifetime energy "
                 "goes on",
                 self._name,
-                _kwh(self._last.register_wh),
+                kwh(self._last.register_wh),
             )
 
     def take_back_reset(self) -> None:
@@ -319,14 +321,14 @@ class Account:
                 "%s: its energy register stands still at %s under load; what is used is "
                 "estimated from the power until it moves",
                 self._name,
-                _kwh(mark.register_wh),
+                kwh(mark.register_wh),
             )
         elif was_stuck and not self._bridge.is_stuck:
             self.has_changed = True
             log.info(
                 "%s: its energy register moves again; %s were estimated meanwhile",
                 self._name,
-                _kwh(bridged_wh),
+                kwh(bridged_wh),
             )
         self._look_after_reset(mark)
 
@@ -352,7 +354,7 @@ class Account:
         self._bridge.restart(mark.watts)
         self.has_changed = True
         if self._is_replacement(step, last.register_wh, mark.register_wh):
-            self._say_replaced(last.register_wh, mark.register_wh)
+            words.say_replaced(self._name, last.register_wh, mark.register_wh)
             self.declaration = None
             self.last_break = None
         else:
@@ -372,7 +374,7 @@ class Account:
             self._is_reset_said = self._is_refusal_said = False
         elif step.kind is not Kind.WRAPPED and not _is_small_fall(before_wh, mark.register_wh):
             self.last_break = Break(mark.moment, step.counted_wh)
-        self._say(step, before_wh, mark.register_wh)
+        words.say_step(self._name, step, before_wh, mark.register_wh)
 
     # --- where the run began
 
@@ -424,7 +426,7 @@ class Account:
         if link is not None and known is not None:
             if self._is_replaced_before(link, known):
                 self._swapped_before = True
-                self._say_replaced(known.register_wh, self._first.register_wh)
+                words.say_replaced(self._name, known.register_wh, self._first.register_wh)
                 self.declaration = None
                 self.last_break = None
             elif not (link.sure and link.kind is Kind.GREW):
@@ -465,7 +467,7 @@ class Account:
                     "%s was replaced: %s were counted that the new meter had on its register; "
                     "the lifetime energy stands still until as much has been used",
                     self._name,
-                    _kwh(broken.counted_wh),
+                    kwh(broken.counted_wh),
                 )
             else:
                 log.info("%s was replaced: that was seen, and is reckoned with already", self._name)
@@ -483,56 +485,6 @@ class Account:
 
     # --- words for people
 
-    def _say_replaced(self, before_wh: float, after_wh: float) -> None:
-        log.info(
-            "%s: a new meter, its energy register at %s (the old one's was at %s); the lifetime "
-            "energy goes on where it was",
-            self._name,
-            _kwh(after_wh),
-            _kwh(before_wh),
-        )
-
-    def _say(self, step: Step, before_wh: float, after_wh: float) -> None:
-        before, after = _kwh(before_wh), _kwh(after_wh)
-        if step.kind is Kind.GREW:
-            log.info(
-                "%s: its energy register counted on unread, from %s to %s",
-                self._name,
-                before,
-                after,
-            )
-        elif step.kind is Kind.RESET:
-            log.info(
-                "%s: its energy register was set to zero (%s before, %s now); the lifetime energy "
-                "goes on",
-                self._name,
-                before,
-                after,
-            )
-        elif step.kind is Kind.WRAPPED:
-            log.info(
-                "%s: its energy register has come to its end and began anew; the lifetime energy "
-                "goes on",
-                self._name,
-            )
-        elif step.kind is Kind.SET_BACK:
-            log.warning(
-                "%s: its energy register fell from %s to %s, which is neither zero nor another "
-                "count since; the lifetime energy goes on from there, what was used meanwhile is "
-                "not in it",
-                self._name,
-                before,
-                after,
-            )
-        else:
-            log.warning(
-                "%s: its energy register rose from %s to %s, more than a meter can measure in "
-                "that time; this is not counted. If the meter was replaced, all is well",
-                self._name,
-                before,
-                after,
-            )
-
     def _say_glitch(self, false: _Mark, after: _Mark) -> None:
         now_s = after.moment.monotonic_s
         if now_s - self._glitch_said_s >= SAY_AGAIN_S:
@@ -541,8 +493,8 @@ class Account:
                 "%s: its energy register showed %s for a moment and then %s; the first is not "
                 "believed",
                 self._name,
-                _kwh(false.register_wh),
-                _kwh(after.register_wh),
+                kwh(false.register_wh),
+                kwh(after.register_wh),
             )
 
     def _note_unsteady(self, moment: Moment) -> None:
@@ -571,7 +523,3 @@ def _goes_on(before: _Mark, after: _Mark) -> bool:
 
 def _midnight_s(day: date) -> int:
     return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp())
-
-
-def _kwh(energy_wh: float) -> str:
-    return f"{energy_wh / 1000:.3f} kWh"

@@ -30,6 +30,8 @@ from pzem.house.supply import (
 )
 from pzem.house.thresholds import Lasting, Latch, Limit, Verdict
 from pzem.meter import (
+    HAS_POWER,
+    LINE_IN_DOUBT,
     NO_ANSWER,
     NO_PORT,
     NOT_ASKED,
@@ -40,6 +42,7 @@ from pzem.meter import (
     Silent,
 )
 from pzem.registers import AMPS, Reading
+from pzem.settling import SETTLING
 
 UTILITY_LOST: Final = "utility_lost"
 GENERATOR_RUNNING: Final = "generator_running"
@@ -57,10 +60,12 @@ CLOCK_UNKNOWN: Final = "clock_unknown"
 SPOOL_WAITING: Final = "spool_waiting"
 CARD_TROUBLE: Final = "card_trouble"
 
-_SETTLING: Final = "settling"
-
 _WHY_SILENT: Final = {
     NO_ANSWER: "does not answer, though its adapter is there",
+    HAS_POWER: "does not answer, though it has power, for what feeds it feeds the Pi: look at "
+    "its cable and at the meter",
+    LINE_IN_DOUBT: "does not answer, nor does any other meter on its adapter, one of which has "
+    "power, as the Pi has: look at the cable of the adapter",
     NO_PORT: "cannot be asked: its adapter is not plugged in",
     PORT_BUSY: "cannot be asked: another program holds its port",
     PORT_FAILED: "cannot be asked: its port does not work",
@@ -348,7 +353,7 @@ class _Judge:
         outcome = facts.sample.outcomes[meter.name]
         if not isinstance(outcome, Faulty):
             return _UNKNOWN if outcome == Silent(NOT_ASKED) else _NO
-        if outcome.reason == _SETTLING:
+        if outcome == SETTLING:
             return Verdict.BETWEEN, ""
         if _is_over_range(outcome):
             return _NO  # that is a condition of its own

@@ -30,14 +30,22 @@ class Watch:
     pending: Tally = field(default_factory=Tally)
     """Counted since something new is seen that is not certain yet."""
 
-    def take(self, value: bool | None, moment: Moment, counted: Tally) -> Change | None:
+    def take(
+        self,
+        value: bool | None,
+        moment: Moment,
+        counted: Tally,
+        since: Moment | None = None,
+    ) -> Change | None:
         """Take one slot and what was counted up to it; return a change that is certain.
+
+        `since`: see `Track.see`.
 
         What was counted belongs to the record from the first slot that shows it; what
         comes after the first slot that shows its end does not.
         """
         was_doubted = self.track.candidate is not None
-        change = self.track.see(value, moment)
+        change = self.track.see(value, moment, since)
         is_doubted = change is not None or self.track.candidate is not None
         if self.record is None:
             if is_doubted:

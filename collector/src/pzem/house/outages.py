@@ -7,50 +7,15 @@ what is put together so is marked as an estimate, with the moments between which
 Behind the interlock an outage that ends before the Pi is back leaves no trace but the
 Pi's own absence; that is all that is recorded then.
 
-What has no place of its own in the wiring is not claimed: a house that was switched to
-the generator for an exercise shows the same currents as one without the utility, unless
-the utility's meters have a supply of their own; `evidence` says by what it is known.
+What has no place of its own in the wiring is not claimed. Behind the interlock, a house
+that was switched to the generator for an exercise shows the same currents as one without
+the utility: then the record says that the generator is in use, and neither that the utility
+was `lost` nor that it was an `exercise`. Meters with a supply of their own tell.
 
 Measurement `event`, tags `kind` and (a `generator_run` of the only generator) `meter`.
-Times are unix seconds, durations seconds, flags 0 or 1, all of them floats; a field that
-is not known is missing. A point is written when something begins and again as it goes on.
-
-| field | kinds | meaning |
-|---|---|---|
-| `began_at` | all | when it began; the point's own time, unless that was taken |
-| `not_before`, `not_after` | all | it began between these: the last slot in which it was \
-still otherwise (missing: unknown), and the first in which it was so |
-| `open` | outage, generator_run | 1 while it goes on |
-| `back_at` | outage | when the house went back to the utility |
-| `ended_at` | pi_off, generator_run | when it ended; of `pi_off`: the boot |
-| `back_not_before`, `back_not_after`, `ended_not_before`, `ended_not_after` | outage, \
-generator_run | it ended between these |
-| `seconds` | outage, pi_off, generator_run | from beginning to end; missing where neither \
-a clock nor one boot spans both |
-| `clock_set_s` | outage, generator_run | by how much the clock was set meanwhile: times \
-before and after it differ by so much more than `seconds` |
-| `lost` (text) | outage | `utility`, `utility leg A, …`, `panel dark`, `panel_a dark` |
-| `evidence` (text) | outage | `voltage` (a utility meter with its own supply is dark), \
-`generator in use`, `silent meters` (all meters of a panel) |
-| `generator_at` | outage | when the generator was first seen to carry the house |
-| `utility_at` | outage | when the utility was seen to be live again, by meters with their \
-own supply, while the generator still carried the house |
-| `generator_wh` | outage, generator_run, pi_off | what the generator's meters counted in it; of \
-`pi_off` from the last reading before to the first one after |
-| `peak_watts`, `peak_volt_amps` | outage, generator_run | largest sum of the generator's \
-meters in one slot |
-| `running_s` | outage, generator_run | how long the generator ran, without the time in \
-which the Pi was off |
-| `exercise` | generator_run | 1 if no outage was seen in its time |
-| `pi_off_count`, `pi_off_s`, `pi_off_from`, `pi_off_to` | outage, generator_run | how often \
-and how long in all the Pi itself was off within it, and the longest of these times |
-| `clean` | pi_off | 1 if the collector had been stopped in order before |
-| `cause` (text) | pi_off | `outage` (it lies in one), `stopped in order` or `unknown` (a short \
-outage, or an unplugged Pi) |
-| `before`, `after` (text) | supply | the supply that carried the house: `utility`, \
-`generator`, `both`, `none` |
-| `estimated` (text) | all | names of the fields that are estimates, or `nothing` |
-| `provisional` | all | 1 if a boot that never learnt the time lends it a time |
+The README has the table of its fields. Times are unix seconds, durations seconds, flags 0 or 1,
+all of them floats; a field that is not known is missing. A point is written when something
+begins and again as it goes on.
 
 The state file is written when a record begins or ends, each five minutes while an outage
 or a run goes on, else hourly, and at the end. A power cut or kill -9 therefore loses at
@@ -64,22 +29,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Final
 
-from pzem.config import OWN_SUPPLY, MeterSettings
+from pzem.config import MeterSettings
 from pzem.house.ledger_state import LedgerState
 from pzem.house.records import (
     GENERATOR_RUN,
     OUTAGE,
-    PANEL_DARK,
     PI_OFF,
     SUPPLY,
     UTILITY_LOST,
     Record,
 )
 from pzem.house.sample import Sample
-from pzem.house.supply import BOTH, GENERATOR, UTILITY, SupplyState, fed_together, is_dark
+from pzem.house.sight import Loss, Sight
+from pzem.house.supply import BOTH, GENERATOR, UTILITY, SupplyState
 from pzem.house.tally import Counted, Tally
 from pzem.house.watch import Change
 from pzem.kept import KeptFile
@@ -107,16 +72,6 @@ more was delivered while the Pi was off."""
 
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class _Loss:
-    """What one slot shows of the utility."""
-
-    value: bool | None
-    """Whether the house, or a part of it, is without; None: cannot be told."""
-    lost: set[str] = field(default_factory=set)
-    evidence: set[str] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -167,13 +122,13 @@ class Ledger:
     """
 
     def __init__(self, meters: Sequence[MeterSettings], kept: KeptFile, interval_s: int) -> None:
-        self._meters = tuple(meters)
         self._generators = [meter.name for meter in meters if meter.supply == GENERATOR]
         self._file = kept
         self._interval_s = interval_s
         self._state = self._load()
         self._start: _Start | None = None
-        self._doubted = _Loss(None)
+        self._sight = Sight(meters, interval_s)
+        self._doubted = Loss(None)
         """What was seen lost while that was not certain yet."""
         self._dirty = False
         self._tried_at_s = float("-inf")
@@ -264,7 +219,7 @@ class Ledger:
             start.pi_off.numbers["generator_wh"] = before_wh + generator.off_wh
             self._changed(start.pi_off)
         self._take_loss(sample.outcomes, supply, counted, moment)
-        self._take_run(runs, carries, counted, moment)
+        self._take_run(runs, supply, counted, moment)
         self._take_supply(carries, moment)
         self._state.alive = moment
         self._save_if_due(moment.monotonic_s)
@@ -325,8 +280,9 @@ class Ledger:
         counted: Tally,
         moment: Moment,
     ) -> None:
-        loss = self._loss(outcomes, supply)
-        change = self._state.outage.take(loss.value, moment, counted)
+        is_open = self._state.outage.record is not None
+        loss = self._sight.take(outcomes, supply, moment, is_open=is_open)
+        change = self._state.outage.take(loss.value, moment, counted, loss.since)
         if change is not None and self._state.outage.track.value is True:
             self._state.outage.open(self._begin_outage(change))
         if loss.value is True:
@@ -339,52 +295,7 @@ class Ledger:
                 self._end_outage(record, change)
                 self._state.outage.close()
         if self._state.outage.record is None and self._state.outage.track.candidate is None:
-            self._doubted = _Loss(None)
-
-    def _loss(self, outcomes: Mapping[str, Outcome], supply: SupplyState) -> _Loss:
-        """Tell what the house is without, and by what that is known."""
-        carries = supply.in_use if not supply.held else None
-        utilities = [meter for meter in self._meters if meter.supply == UTILITY]
-        own = [meter for meter in utilities if meter.fed_from == OWN_SUPPLY]
-        if utilities and all(is_dark(meter, self._meters, outcomes) for meter in utilities):
-            # From the first slot on: whether it lasts is judged by the record's own patience.
-            if len(own) == len(utilities):
-                return _Loss(True, {UTILITY_LOST}, {"voltage"})
-            return _Loss(True, {PANEL_DARK}, {"silent meters"})
-        if (
-            carries == GENERATOR
-            and not supply.utility_on
-            and not (supply.utility_on is None and own)
-        ):
-            return _Loss(True, {UTILITY_LOST}, {"generator in use"})
-        if not supply.utility_on:
-            return _Loss(None)
-        is_open = self._state.outage.record is not None
-        if carries == GENERATOR:
-            return _Loss(is_open)  # an exercise, or the utility is back and not in use yet
-        if (dark := self._dark_parts(utilities, outcomes)) is not None:
-            return dark
-        may_be_on_generator = carries != UTILITY and supply.generator_on is True
-        return _Loss(None if is_open and may_be_on_generator else False)
-
-    def _dark_parts(
-        self, utilities: Sequence[MeterSettings], outcomes: Mapping[str, Outcome]
-    ) -> _Loss | None:
-        """Return which parts are without the utility while others have it.
-
-        A single meter of a panel is not enough: that it is silent may be its own fault.
-        """
-        dark = _Loss(True)
-        for meter in utilities:
-            is_own = meter.fed_from == OWN_SUPPLY
-            together = fed_together(meter, self._meters)
-            if (is_own or len(together) > 1) and is_dark(meter, self._meters, outcomes):
-                part = f"{meter.fed_from} dark"
-                if is_own:
-                    part = f"utility leg {meter.leg}" if meter.leg else f"utility {meter.name}"
-                dark.lost.add(part)
-                dark.evidence.add("voltage" if is_own else "silent meters")
-        return dark if dark.lost else None
+            self._doubted = Loss(None)
 
     def _begin_outage(self, change: Change) -> Record:
         record = Record(OUTAGE, change.since, moments={"not_after": change.since})
@@ -438,12 +349,11 @@ class Ledger:
         log.info("the outage is over in the ledger")
 
     def _take_run(
-        self, runs: bool | None, carries: str | None, counted: Tally, moment: Moment
+        self, runs: bool | None, supply: SupplyState, counted: Tally, moment: Moment
     ) -> None:
         change = self._state.run.take(runs, moment, counted)
         if change is not None and self._state.run.track.value is True:
             record = Record(GENERATOR_RUN, change.since, moments={"not_after": change.since})
-            record.numbers["exercise"] = 1.0
             record.meter = self._generators[0] if len(self._generators) == 1 else None
             if change.former_seen is not None:
                 record.moments["not_before"] = change.former_seen
@@ -451,16 +361,18 @@ class Ledger:
                 record.estimated.add("began_at")
             assert self._start is not None
             booted = self._start.started_by(change)
-            if booted is not None and carries == GENERATOR:
+            if booted is not None and supply.in_use == GENERATOR and not supply.held:
                 record.began = booted
             self._begin(record)
             self._state.run.open(record)
         record_open = self._state.run.record
         if record_open is None:
             return
-        if self._state.outage.record is not None and record_open.numbers["exercise"]:
-            record_open.numbers["exercise"] = 0.0
-            self._changed(record_open)
+        outage = self._state.outage.record
+        if outage is not None and outage.lost:
+            self._note_exercise(record_open, 0.0)
+        elif runs and supply.utility_on is True and "exercise" not in record_open.numbers:
+            self._note_exercise(record_open, 1.0)
         if change is not None and self._state.run.track.value is False:
             former = change.former_seen
             assert former is not None  # it was seen to run
@@ -471,6 +383,11 @@ class Ledger:
                 record_open.estimated.add("ended_at")
             self._changed(record_open)
             self._state.run.close()
+
+    def _note_exercise(self, run: Record, exercise: float) -> None:
+        if run.numbers.get("exercise") != exercise:
+            run.numbers["exercise"] = exercise
+            self._changed(run)
 
     def _take_supply(self, carries: str | None, moment: Moment) -> None:
         change = self._state.supply.see(carries, moment)
@@ -502,7 +419,7 @@ class Ledger:
                 record_open.add_gap(before, booted)
                 self._changed(record_open)
         outage = self._state.outage.record
-        if outage is not None and outage.lost & {UTILITY_LOST, PANEL_DARK}:
+        if outage is not None and outage.concerns_all:
             self._blame_outage(record)
         self._begin(record)
 
@@ -555,6 +472,7 @@ class Ledger:
             return made[id(moment)][1]
 
         self._state.rewrite(changed)
+        self._sight.rewrite(changed)
         self._dirty = True
         if self._start is not None:
             self._start.rewrite(changed)

@@ -2,8 +2,8 @@
 
 A record holds moments rather than times, for a machine without a clock of its own may
 learn the time long after something happened, or never. They are turned into fields of
-the measurement `event` when the record is handed over; `pzem.house.outages` has the table
-of those fields.
+the measurement `event` when the record is handed over; the README has the table of those
+fields.
 """
 
 from __future__ import annotations
@@ -35,8 +35,12 @@ absences within one record are counted, not kept."""
 
 UTILITY_LOST: Final = "utility"
 PANEL_DARK: Final = "panel dark"
-"""What `lost` says where the whole house is without: by the utility's meters or the
-generator's, and where nothing but silence shows it."""
+"""What `lost` says where the whole house is without: by meters with a supply of their own,
+and where nothing but silence shows it."""
+VOLTAGE: Final = "voltage"
+SILENT_METERS: Final = "silent meters"
+GENERATOR_IN_USE: Final = "generator in use"
+"""What `evidence` says. The last alone does not tell whether anything was lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,11 @@ class Record:
     def is_open(self) -> bool:
         """Tell whether it still goes on."""
         return self.kind in (OUTAGE, GENERATOR_RUN) and self.ended is None
+
+    @property
+    def concerns_all(self) -> bool:
+        """Tell whether an outage is one of the whole house."""
+        return GENERATOR_IN_USE in self.evidence or bool(self.lost & {UTILITY_LOST, PANEL_DARK})
 
     def add_gap(self, off: Moment, on: Moment) -> None:
         """Note that the Pi itself was off meanwhile."""

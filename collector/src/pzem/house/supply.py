@@ -8,8 +8,8 @@ from the conductor that it measures (`fed_from = "own"`). That decides what it c
   the other one carries the house. What little an idle one's sensors show is noise.
 * With a supply of its own, voltage tells directly whether the conductor is live; whether
   it carries the house is told by current still, for the interlock may stand the other way.
-* A silent meter means a dead conductor only if its adapter is there and all meters of
-  the same `fed_from` are silent too.
+* A silent meter means a dead conductor only if its adapter is there, all meters of the
+  same `fed_from` are silent too, and the Pi does not live by it (`pzem.house.pi_feed`).
 
 A house in which no generator is measured has one supply, and voltage on any of its meters
 is the utility's. What cannot be known is None, and is not stored.
@@ -35,7 +35,7 @@ from pzem.house.thresholds import (
     Streak,
     follows,
 )
-from pzem.meter import NO_ANSWER, Outcome, Silent, heard
+from pzem.meter import Outcome, Silent, heard
 from pzem.moment import Moment
 from pzem.registers import Reading
 
@@ -65,10 +65,6 @@ class SupplyState:
     wires are dead), or None."""
     held: bool = False
     """Nothing flows now; `in_use` is what it was when something did."""
-
-
-HouseState = SupplyState
-"""What the points of a slot call it."""
 
 
 class Supplies:
@@ -108,22 +104,12 @@ class Supplies:
         self._remember(state, sample)
         return state
 
-    def derive(self, outcomes: Mapping[str, Outcome]) -> SupplyState:
-        """Return the house as `outcomes` alone show it, but for the supply last in use."""
-        state = derive(self._meters, outcomes, self._last_in_use)
-        if state.in_use in (UTILITY, GENERATOR, BOTH):
-            self._last_in_use = state.in_use
-        elif not any(isinstance(outcome, Reading) for outcome in outcomes.values()):
-            self._last_in_use = None
-        return state
-
     def _sure(self, sample: Sample) -> dict[str, Outcome]:
         """Return the outcomes, but for silences that have not lasted yet."""
         sure: dict[str, Outcome] = {}
         for name, outcome in sample.outcomes.items():
-            silent = outcome == Silent(NO_ANSWER)
-            lasted_s = self._silences[name].take(silent, sample.moment)
-            sure[name] = NOT_SURE if silent and lasted_s < DARK_S else outcome
+            lasted_s = self._silences[name].take(is_quiet(outcome), sample.moment)
+            sure[name] = NOT_SURE if proves_darkness(outcome) and lasted_s < DARK_S else outcome
         return sure
 
     def _remember(self, state: SupplyState, sample: Sample) -> None:
@@ -181,7 +167,17 @@ def is_dark(
     meter: MeterSettings, everyone: Iterable[MeterSettings], outcomes: Mapping[str, Outcome]
 ) -> bool:
     """Tell whether `meter` shows that there is no voltage where it gets its supply."""
-    return all(outcomes[m.name] == Silent(NO_ANSWER) for m in fed_together(meter, everyone))
+    return all(proves_darkness(outcomes[m.name]) for m in fed_together(meter, everyone))
+
+
+def proves_darkness(outcome: Outcome) -> bool:
+    """Tell whether the outcome is a silence as of a meter without supply."""
+    return isinstance(outcome, Silent) and outcome.proves_darkness
+
+
+def is_quiet(outcome: Outcome) -> bool:
+    """Tell whether the outcome is a silence that may turn out to be one without supply."""
+    return isinstance(outcome, Silent) and outcome.is_quiet
 
 
 def fed_together(

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
+from pzem.house.register import elapsed_s, most_wh
 from pzem.house.watch import apart, is_long, moment_kept, moment_of
 from pzem.meter import Outcome
 from pzem.moment import Moment
-from pzem.registers import WATTS, Reading
-
-REGISTER_SLACK_WH: Final = 2.0
-"""A register counts whole Wh, so it may run ahead of the power by one, and a look late."""
+from pzem.registers import Reading
 
 
 class Counted(Protocol):
@@ -183,13 +181,14 @@ def _step(former: _Counter, fresh: _Counter) -> float:
     """Return the Wh between two looks at a meter; none where it cannot be told.
 
     A register that fell was set back or is another meter's, and one that rose by more
-    than the meter can measure is another meter's as well.
+    than the meter can measure is another meter's as well. Over a start without the time
+    nobody can say how much that is.
     """
     if former.lifetime_wh is not None and fresh.lifetime_wh is not None:
-        return max(0.0, fresh.lifetime_wh - former.lifetime_wh)
-    step_wh = max(0.0, fresh.register_wh - former.register_wh)
-    most_wh = WATTS.maximum * apart(former.moment, fresh.moment) / 3600 + REGISTER_SLACK_WH
-    return step_wh if step_wh <= most_wh else 0.0
+        step_wh = fresh.lifetime_wh - former.lifetime_wh
+    else:
+        step_wh = fresh.register_wh - former.register_wh
+    return step_wh if 0 <= step_wh <= most_wh(elapsed_s(former.moment, fresh.moment)) else 0.0
 
 
 def _sum(one: float | None, other: float | None) -> float | None:

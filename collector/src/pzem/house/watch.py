@@ -47,8 +47,14 @@ class Track:
     """The first slot that showed the candidate."""
     last: Moment | None = None
 
-    def see(self, value: bool | str | None, moment: Moment) -> Change | None:
-        """Take what is seen now (None: nothing); return the change once it is certain."""
+    def see(
+        self, value: bool | str | None, moment: Moment, since: Moment | None = None
+    ) -> Change | None:
+        """Take what is seen now (None: nothing); return the change once it is certain.
+
+        `since`: the slot from which on that holds, if what it shows could be understood
+        only now.
+        """
         if value is None:
             return None
         if value == self.value:
@@ -60,8 +66,7 @@ class Track:
             or self.last is None
             or apart(self.last, moment) > UNSEEN_S
         ):
-            self.candidate, self.since, self.last = value, moment, moment
-            return None
+            self.candidate, self.since = value, since or moment
         self.last = moment
         if apart(self.since, moment) < CONFIRM_S:
             return None

@@ -152,6 +152,7 @@ class Spool:
         self._must_look = True
         """Whether there may be a file that was not opened yet."""
         self.keep()
+        self._left_newest_s = self._newest_s
         self._keeper: threading.Thread | None = None
         if background:
             self._keeper = threading.Thread(target=self._keep_on, name="spool", daemon=True)
@@ -221,6 +222,11 @@ class Spool:
                 boot.wish = Dating(offset_s, interval_s)
                 boot.changes += 1
                 self._changed.notify_all()
+
+    @property
+    def left_newest_s(self) -> int | None:
+        """Newest slot with a true time (Unix time) that an earlier run has left; None: none."""
+        return self._left_newest_s
 
     @property
     def is_showing_undated(self) -> bool:
