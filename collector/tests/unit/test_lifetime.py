@@ -271,6 +271,20 @@ class TestStandingStill:
         bench.pass_by(10)  # two slots are missing
         assert bench.shows(1001, watts=3600) == 1116
 
+    @pytest.mark.parametrize(
+        ("interval_s", "before_w", "after_w", "slots"),
+        [(5, 23_000, 30, 23), (30, 3000, 25, 4), (60, 3000, 15, 3)],
+    )
+    def test_a_load_that_ends_right_after_a_reading_is_no_standstill(
+        self, interval_s: int, before_w: float, after_w: float, slots: int
+    ) -> None:
+        bench = Bench(interval_s=interval_s)
+        bench.recalls()
+        bench.shows(1000, 1000, 1000)
+        bench.shows(1000, watts=before_w)
+        bench.shows(*[1000] * slots, watts=after_w)  # its next Wh is not due yet
+        assert bench.energy == MeterEnergy(1000, estimated=False)
+
     def test_without_load_it_is_no_fault(self, bench: Bench) -> None:
         bench.shows(*[1000] * 10_000, watts=9.9)
         assert bench.energy == MeterEnergy(1000, estimated=False)
