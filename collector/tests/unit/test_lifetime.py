@@ -588,6 +588,23 @@ class TestReplaced:
         assert bench.shows(4990, 4990, 4990) == 3000
         assert bench.shows(5010) == 3010
 
+    @pytest.mark.parametrize("restarts", [False, True])
+    def test_said_before_while_the_old_one_is_not_read_now_and_then(
+        self, bench: Bench, restarts: bool
+    ) -> None:
+        """Its cable is loose, say: what it counts unread is no new meter's."""
+        bench.shows(1000, watts=1000)
+        bench.pass_by(3 * 3600)
+        assert bench.shows(4000, 4000, 4000, watts=1000) == 4000
+        bench.lifetime.replaced("mainA")
+        assert bench.shows(4000, watts=1000) == 4000
+        if restarts:
+            bench.restart()
+        bench.pass_by(3 * 3600)
+        assert bench.shows(7000, 7001, 7002, watts=1000) == 7002
+        bench.pass_by(900)
+        assert bench.shows(700, 701, 702) == 7004
+
     def test_what_was_seen_is_said(self, bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
         bench.shows(500_000, 500_000, 500_000)
         with caplog.at_level(logging.INFO):
