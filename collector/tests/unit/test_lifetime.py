@@ -636,6 +636,16 @@ class TestReplaced:
         bench.lifetime.replaced("mainA")
         assert bench.shows(9000, 9001, 9002) == 1002
 
+    def test_after_a_kill_the_databases_word_is_waited_for(self, bench: Bench) -> None:
+        """The file is old, and what the old meter counted since then is on no register."""
+        bench.lifetime.replaced("mainA")
+        unix_s = bench.unix_s
+        assert bench.shows(1020) == 1020
+        bench.restart(killed=True, off_s=3600)
+        assert bench.shows(*[3000] * 30) is None
+        bench.recalls(energy_wh=1020, lifetime_wh=1020, unix_s=unix_s + 5)
+        assert bench.shows(3001) == 1021
+
     def test_said_while_it_was_stopped_and_replaced_later(self, bench: Bench) -> None:
         bench.restart()
         bench.lifetime.replaced("mainA")

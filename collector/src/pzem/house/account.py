@@ -450,7 +450,7 @@ class Account:
             return False
         if known.reset_sent and link.kind is Kind.RESET:
             return True  # it was kept right before the reset
-        if link.kind is not Kind.GREW:
+        if link.kind is not Kind.GREW or self._is_replaced_before(link, known):
             return False
         # The file is up to an hour old. A register that was set back since then, and has
         # come past the value in it again, looks as if it had only grown.
