@@ -61,16 +61,29 @@ def false_value(stored: Stored) -> None:
     stored[SLOTS[2]]["gen"]["watts"] += 0.1
 
 
+def false_lifetime(stored: Stored) -> None:
+    point = stored[SLOTS[2]]["gen"]
+    point["lifetime_wh"] = point["energy_wh"] - 1
+
+
 def false_time(stored: Stored) -> None:
     stored[SLOTS[-1] + 5] = {"mainA": dict(stored[SLOTS[-1]]["mainA"])}
 
 
-@pytest.mark.parametrize("falsify", [false_value, false_time])
+@pytest.mark.parametrize("falsify", [false_value, false_lifetime, false_time])
 def test_a_point_that_is_not_true_is_found(
     journal: Path, stored: Stored, falsify: Callable[[Stored], None]
 ) -> None:
     falsify(stored)
     assert len(false_points(stored, displayed(journal))) == 1
+
+
+def test_lifetime_energy_may_be_more_than_the_register_or_unknown(
+    journal: Path, stored: Stored
+) -> None:
+    stored[SLOTS[2]]["gen"]["lifetime_wh"] += 35
+    del stored[SLOTS[3]]["gen"]["lifetime_wh"]
+    assert false_points(stored, displayed(journal)) == []
 
 
 def test_a_point_that_is_missing_is_found(journal: Path, stored: Stored) -> None:

@@ -271,6 +271,20 @@ class TestStandingStill:
         bench.pass_by(10)  # two slots are missing
         assert bench.shows(1001, watts=3600) == 1116
 
+    @pytest.mark.parametrize(
+        ("interval_s", "before_w", "after_w", "slots"),
+        [(5, 23_000, 30, 23), (30, 3000, 25, 4), (60, 3000, 15, 3)],
+    )
+    def test_a_load_that_ends_right_after_a_reading_is_no_standstill(
+        self, interval_s: int, before_w: float, after_w: float, slots: int
+    ) -> None:
+        bench = Bench(interval_s=interval_s)
+        bench.recalls()
+        bench.shows(1000, 1000, 1000)
+        bench.shows(1000, watts=before_w)
+        bench.shows(*[1000] * slots, watts=after_w)  # its next Wh is not due yet
+        assert bench.energy == MeterEnergy(1000, estimated=False)
+
     def test_without_load_it_is_no_fault(self, bench: Bench) -> None:
         bench.shows(*[1000] * 10_000, watts=9.9)
         assert bench.energy == MeterEnergy(1000, estimated=False)
@@ -574,6 +588,23 @@ class TestReplaced:
         assert bench.shows(4990, 4990, 4990) == 3000
         assert bench.shows(5010) == 3010
 
+    @pytest.mark.parametrize("restarts", [False, True])
+    def test_said_before_while_the_old_one_is_not_read_now_and_then(
+        self, bench: Bench, restarts: bool
+    ) -> None:
+        """Its cable is loose, say: what it counts unread is no new meter's."""
+        bench.shows(1000, watts=1000)
+        bench.pass_by(3 * 3600)
+        assert bench.shows(4000, 4000, 4000, watts=1000) == 4000
+        bench.lifetime.replaced("mainA")
+        assert bench.shows(4000, watts=1000) == 4000
+        if restarts:
+            bench.restart()
+        bench.pass_by(3 * 3600)
+        assert bench.shows(7000, 7001, 7002, watts=1000) == 7002
+        bench.pass_by(900)
+        assert bench.shows(700, 701, 702) == 7004
+
     def test_what_was_seen_is_said(self, bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
         bench.shows(500_000, 500_000, 500_000)
         with caplog.at_level(logging.INFO):
@@ -604,6 +635,16 @@ class TestReplaced:
         bench.restart(off_s=3600)
         bench.lifetime.replaced("mainA")
         assert bench.shows(9000, 9001, 9002) == 1002
+
+    def test_after_a_kill_the_databases_word_is_waited_for(self, bench: Bench) -> None:
+        """The file is old, and what the old meter counted since then is on no register."""
+        bench.lifetime.replaced("mainA")
+        unix_s = bench.unix_s
+        assert bench.shows(1020) == 1020
+        bench.restart(killed=True, off_s=3600)
+        assert bench.shows(*[3000] * 30) is None
+        bench.recalls(energy_wh=1020, lifetime_wh=1020, unix_s=unix_s + 5)
+        assert bench.shows(3001) == 1021
 
     def test_said_while_it_was_stopped_and_replaced_later(self, bench: Bench) -> None:
         bench.restart()

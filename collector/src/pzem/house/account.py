@@ -39,6 +39,8 @@ RESET_AT_WH: Final = 9_900_000.0
 RESET_RETRY_S: Final = 600.0
 REPLACED_WINDOW_S: Final = 2 * 86_400
 """How far a meter's replacement and the word of it may lie apart."""
+MUCH: Final = 2.0
+"""Times the power at the ends of a gap is what a register may well have counted in it."""
 ZONE_S: Final = 14 * 3600
 """A local day begins and ends at most this far from that of UTC."""
 
@@ -302,8 +304,9 @@ class Account:
             self._relate()
             return
         last, self._last = self._last, mark
-        if step.kind is Kind.CAUGHT_UP or (step.kind is Kind.GREW and step.sure):
-            self._grow(step.counted_wh, mark, elapsed_s(last.moment, mark.moment))
+        gap_s = elapsed_s(last.moment, mark.moment)
+        if step.kind is Kind.CAUGHT_UP or _is_growth(step, gap_s, max(last.watts, mark.watts)):
+            self._grow(step.counted_wh, mark, gap_s)
         else:
             self._break(step, last, mark)
 
@@ -399,6 +402,8 @@ class Account:
             return
         seconds = elapsed_s(known.moment, first.moment)
         link = judge(known.register_wh, first.register_wh, seconds, reset_sent=known.reset_sent)
+        if _is_growth(link, seconds, first.watts):
+            link = replace(link, sure=True)
         counted_wh = link.counted_wh
         if self._is_replaced_before(link, known):
             counted_wh = 0.0
@@ -447,7 +452,7 @@ class Account:
             return False
         if known.reset_sent and link.kind is Kind.RESET:
             return True  # it was kept right before the reset
-        if link.kind is not Kind.GREW:
+        if link.kind is not Kind.GREW or self._is_replaced_before(link, known):
             return False
         # The file is up to an hour old. A register that was set back since then, and has
         # come past the value in it again, looks as if it had only grown.
@@ -510,6 +515,16 @@ class Account:
                 "counted",
                 self._name,
             )
+
+
+def _is_growth(step: Step, gap_s: float | None, watts: float) -> bool:
+    """Tell whether a step is growth that needs no new meter to explain it.
+
+    A meter is often not read for a while before it is replaced. `watts`: its power at
+    either end of the gap.
+    """
+    used_wh = watts * (gap_s or 0.0) / 3600
+    return step.kind is Kind.GREW and (step.sure or step.counted_wh <= MUCH * used_wh)
 
 
 def _is_small_fall(before_wh: float, after_wh: float) -> bool:

@@ -27,6 +27,7 @@ class Bridge:
     def __init__(self, interval_s: float) -> None:
         self._longest_s = MAX_GAP_CYCLES * interval_s
         self._watts: float | None = None
+        self._sure_wh = 0.0
         self._loaded_s = 0.0
         self._readings = 0
         self.used_wh = 0.0
@@ -48,7 +49,7 @@ class Bridge:
         counted_wh = self.bridged_wh
         self._integrate(watts, gap_s)
         self.is_stuck = self.is_stuck or (
-            self.used_wh >= STUCK_WH
+            self._sure_wh >= STUCK_WH
             and self._loaded_s >= STUCK_S
             and self._readings >= STUCK_READINGS
         )
@@ -69,6 +70,7 @@ class Bridge:
     def restart(self, watts: float | None) -> None:
         """Begin anew: the register shows another value, at `watts`."""
         self._watts = watts
+        self._sure_wh = 0.0
         self._loaded_s = 0.0
         self._readings = 0
         self.used_wh = 0.0
@@ -81,5 +83,7 @@ class Bridge:
             return
         if min(before, watts) >= LOAD_WATTS:
             self.used_wh += (before + watts) / 2 * gap_s / 3600
+            # A load that ended right after the last reading has moved no register since.
+            self._sure_wh += min(before, watts) * gap_s / 3600
             self._loaded_s += gap_s
             self._readings += 1

@@ -30,6 +30,7 @@ REQUEST_S: Final = 10.0
 waiting for seconds."""
 CONNECT_S: Final = 3.0
 VERSION_HEADER: Final = "X-Influxdb-Version"
+"""What InfluxDB says with each answer."""
 
 
 class InfluxError(PzemError):
@@ -196,8 +197,20 @@ class Influx:
         return client
 
     def _look_at(self, response: requests.Response, *_: object, **__: object) -> None:
-        self._is_influx = VERSION_HEADER in response.headers
+        self._is_influx = VERSION_HEADER in response.headers or _speaks_as_influx(response)
         response.headers.pop("Content-Type", None)  # it may name what the client would unpack
+
+
+def _speaks_as_influx(response: requests.Response) -> bool:
+    """Tell whether an answer is InfluxDB's own although it does not name its version.
+
+    A proxy may drop the header, and compatible servers lack it. Nothing else answers a
+    write with 204, or in these words.
+    """
+    if response.status_code == 204:
+        return True
+    said = _words(response.content)
+    return response.status_code == 400 and said.startswith(("partial write", "unable to parse"))
 
 
 def _rows(document: dict[str, Any]) -> list[dict[str, Any]]:
