@@ -157,8 +157,14 @@ class Line(serial.Serial):
 
     def is_answered_again(self, within_s: float = TRY_S) -> bool:
         """Tell whether a second reply to the last request came, or comes `within_s`."""
-        more = self._surplus + self.drain(within_s)
-        return frames.find_reply(more, self._request) is not None
+        return self._next_reply(within_s) is not None
+
+    def is_contradicted(self, within_s: float = QUIET_S) -> bool:
+        """Tell whether a reply with other values follows the last one `within_s`.
+
+        A copy of the last one does not count: an adapter may hand it on twice.
+        """
+        return self._next_reply(within_s) not in (None, self.last_reply)
 
     def exchange(self, request: bytes, timeout_s: float = TRY_S) -> bytes:
         """Send a raw `request` with its CRC and return what `read` makes of the answer."""
@@ -197,6 +203,10 @@ class Line(serial.Serial):
             if self._readable(wait_s):
                 arrived += self._receive()
         return arrived
+
+    def _next_reply(self, within_s: float) -> bytes | None:
+        more = self._surplus + self.drain(within_s)
+        return frames.find_reply(more, self._request)
 
     def _is_too_soon(self, reply: bytes) -> bool:
         on_wire_s = frames.shortest_time_s(self._request, reply)

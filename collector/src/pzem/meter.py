@@ -14,7 +14,7 @@ import minimalmodbus
 
 from pzem import frames
 from pzem.errors import PzemError
-from pzem.line import DRAIN_S, TRY_S, Line
+from pzem.line import DRAIN_S, QUIET_S, TRY_S, Line
 from pzem.registers import (
     FIRST_REGISTER,
     HOLDING_ADDRESS,
@@ -42,6 +42,9 @@ PORT_FAILED: Final = "port_failed"
 
 IMPLAUSIBLE: Final = "implausible"
 """First word of the reason of a fault: more watts than volt-amperes."""
+
+TWO_ANSWERS: Final = "two_answers"
+"""Reason of a fault: two whole replies with different values, of two meters."""
 
 MODBUS_ERRORS: Final = {
     1: "illegal function",
@@ -173,6 +176,9 @@ class Meter:
         An implausible answer may be of two different seconds, and is asked for once more
         when the meter has refreshed its registers.
 
+        Where two meters have the address, chance tells whose answer comes first, so a
+        reading counts only if no other one follows it.
+
         Raises `OSError` or `termios.error` if the port is gone.
         """
         outcome: Outcome = Silent()
@@ -194,6 +200,9 @@ class Meter:
                 owing = self._line.owes(self.address)
             elif heard(answer):
                 break
+        listen_s = min(QUIET_S, deadline - time.monotonic())
+        if isinstance(outcome, Reading) and self._line.is_contradicted(listen_s):
+            return Faulty(TWO_ANSWERS, well_formed=True)
         return outcome
 
     def _second_answer(self, deadline: float) -> Outcome:

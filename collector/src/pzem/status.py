@@ -392,12 +392,14 @@ def _named(alarm: Mapping[str, Any]) -> str:
 
 def _replace(file: Path, content: bytes) -> None:
     """Put `content` in place of `file`, readable for all. Nothing is flushed: it is memory."""
-    file.parent.mkdir(mode=0o755, exist_ok=True)
+    if not file.parent.is_dir():
+        file.parent.mkdir()
+        file.parent.chmod(0o755)  # whatever the umask
     fresh = file.with_name(f"{file.name}.new")
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
     descriptor = os.open(fresh, flags, 0o644)
     try:
-        os.fchmod(descriptor, 0o644)  # whatever the umask
+        os.fchmod(descriptor, 0o644)
         os.write(descriptor, content)
     finally:
         os.close(descriptor)

@@ -263,6 +263,13 @@ TABLE = [
         ends="remove mainA_twin",
     ),
     Row(
+        "two meters at an address that answer one after the other",
+        ("twin mainA tty0", "late mainA_twin 0.05"),
+        "two_answers",
+        (NOISE.format("two_answers"), READ_AGAIN),
+        ("remove mainA_twin",),
+    ),
+    Row(
         "port vanishes",
         ("unplug tty0",),
         "no_port",

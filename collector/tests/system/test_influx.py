@@ -454,6 +454,68 @@ def test_a_point_that_is_refused_without_a_word_is_searched_and_dropped(
     assert influx.requests < 100
 
 
+@pytest.mark.parametrize("mood", [Verdict.REFUSED, Verdict.TOO_LARGE])
+def test_a_server_that_refuses_all_is_waited_for(
+    influxd: Influxd,
+    database: str,
+    spool: Spool,
+    writers: list[Writer],
+    mood: Verdict,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """As a proxy before it may, or a setting of the server: no point is to blame for that."""
+    monkeypatch.setattr("pzem.influx.writer.FIRST_RETRY_S", 0.01)
+    monkeypatch.setattr("pzem.influx.writer.LAST_RETRY_S", 0.05)
+    influx = Moody(InfluxSettings(influxd.url, database), "", mood)
+    writers.append(Writer(spool, influx))
+    for number in range(5):
+        spool.put(
+            block(number, "event,kind=outage seconds=1.0 5", "event,kind=pi_off seconds=1.0 5")
+        )
+    writers[0].start()
+    eventually(lambda: influx.requests > 50, "it was tried again and again")
+    assert spool.depth().blocks == 5
+    influx.poison = "nothing has this"
+    eventually(lambda: watts(influxd, database) == [0, 1, 2, 3, 4], "all are stored")
+    assert caplog.text.count("I do not like it") == 1
+
+
+def test_a_series_that_is_refused_is_said_once(
+    influxd: Influxd,
+    database: str,
+    spool: Spool,
+    writers: list[Writer],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    influx = Moody(InfluxSettings(influxd.url, database), "poison", Verdict.REFUSED)
+    writers.append(Writer(spool, influx))
+    writers[0].start()
+    for number in range(5):
+        spool.put(block(number, f"poison x=1.0 {number}"))
+        eventually(lambda: spool.depth().blocks == 0, "it is dealt with")
+    assert watts(influxd, database) == [0, 1, 2, 3, 4]
+    assert caplog.text.count("refused points for good") == 1
+
+
+def test_how_many_points_are_refused_is_no_news(
+    influxd: Influxd,
+    database: str,
+    spool: Spool,
+    writers: list[Writer],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    start(writers, spool, InfluxSettings(influxd.url, database))
+    spool.put(block(0))
+    eventually(lambda: spool.depth().blocks == 0, "the type of the field is settled")
+    for number in range(1, 5):
+        bad = [f'meter,meter=m{i} watts="text" {NOW}' for i in range(number)]
+        spool.put(block(number, *bad))
+        eventually(lambda: spool.depth().blocks == 0, "it is dealt with")
+    assert watts(influxd, database) == [0, 1, 2, 3, 4]
+    assert caplog.text.count("refused points for good") == 1
+
+
 def test_a_block_on_which_the_server_fails_does_not_block_the_rest(
     influxd: Influxd,
     database: str,

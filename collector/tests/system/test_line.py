@@ -6,6 +6,7 @@ import dataclasses
 import fcntl
 import os
 import termios
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -200,3 +201,15 @@ def test_what_comes_sooner_than_a_reply_can_come_is_none(simulator: Simulator, l
     assert Meter(line, 4).read() == SHOWN
     simulated.show(dataclasses.replace(SHOWN, watts=500.0))
     assert Meter(line, 4).read() == dataclasses.replace(SHOWN, watts=500.0)
+
+
+def test_two_meters_that_answer_one_after_the_other_are_not_believed(
+    simulator: Simulator, line: Line
+) -> None:
+    simulator.order("twin mainA tty")
+    simulator.order("late mainA_twin 0.05")
+    deadline = time.monotonic() + 3
+    assert Meter(line, 4).ask(2, deadline) == Faulty("two_answers", well_formed=True)
+    simulator.order("remove mainA_twin")
+    simulator.order("doubled mainA")
+    assert isinstance(Meter(line, 4).ask(2, deadline), Reading)

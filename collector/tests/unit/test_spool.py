@@ -526,6 +526,19 @@ class TestADamagedFile:
         assert 500 < bench.blocks() < 600
         assert "spool.sqlite3.new" not in bench.files
 
+    def test_damage_that_cannot_be_mended_is_said_once(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        self._left(bench).write_bytes(os.urandom(50_000))
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "replace", _fail)
+            bench.open("boot")
+            for _ in range(3):
+                bench.wait(60.0)
+        bench.wait(60.0)
+        assert bench.files == ["spool.sqlite3.damaged"]
+        assert sum("is damaged" in line for line in said(caplog)) == 1
+
     def test_a_block_that_was_salvaged_gets_its_name_after_a_crash(self, bench: Bench) -> None:
         file = self._left(bench)
         file.rename(file.with_name("spool.sqlite3.new"))

@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import json
 import logging
+import os
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -192,6 +193,15 @@ def test_the_document_is_what_its_schema_says(house: House) -> None:
             {"kind": "volts_low", "meter": "mainA", "cause": "because", "since_unix_s": T0 + 105}
         ],
     }
+
+
+def test_everybody_may_look_into_the_folder_that_it_makes(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        House(tmp_path / "made").cycle()
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "made").stat().st_mode) == 0o755
 
 
 def test_everybody_may_read_it_and_nobody_sees_half_of_it(house: House) -> None:
@@ -445,8 +455,8 @@ def test_all_that_is_wrong_is_shown(
     shown = capsys.readouterr()
     text = " ".join(shown.out.split())
     for words in (
-        "clock: the time has not been known for 4 min; readings are kept until it is, and shown "
-        "at a provisional time meanwhile",
+        "clock: the time is not known; readings are kept until it is, and shown "
+        "at a provisional time for 4 min",
         "house: supply not known database:",
         "takes no data (no connection), last write 5 min before",
         "spool: 3 cycles wait, 4.2 MB on the card, 2 of them without a time, the oldest of "

@@ -140,10 +140,12 @@ def _clock(document: Mapping[str, Any]) -> str:
     at = datetime.fromtimestamp(document["written"]["unix_s"]).astimezone()
     if clock["state"] == status.TRUE:
         return f"right, {at:%Y-%m-%d %H:%M:%S} at the last cycle"
-    kept = "readings are kept until it is"
     if clock["state"] == status.PROVISIONAL:
-        kept += ", and shown at a provisional time meanwhile"
-    return f"the time has not been known for {lasted}; {kept}"
+        return (
+            "the time is not known; readings are kept until it is, "
+            f"and shown at a provisional time for {lasted}"
+        )
+    return f"the time has not been known for {lasted}; readings are kept until it is"
 
 
 def _house(house: Mapping[str, Any]) -> str:

@@ -125,10 +125,11 @@ class Writer(threading.Thread):
                 if verdict is Verdict.TOO_LARGE:
                     self._limit = self._most
                 return True
+            self._limit = BLOCKS_A_REQUEST  # the cause lies in this one block, or in none
             if not self._sift(lines):
                 self._say_down()
+                self._note_failure(delivery)
                 return False
-            self._limit = BLOCKS_A_REQUEST  # it was this one block that was too large
         elif verdict in (Verdict.PARTLY, Verdict.UNREADABLE):
             self._say_refused(self._influx.why)
         else:
@@ -156,16 +157,22 @@ class Writer(threading.Thread):
         return lines
 
     def _sift(self, lines: list[str]) -> bool:
-        """Send the lines of one block one by one; return whether the server took a stand on all.
+        """Send the lines of one block one by one; return whether the block is dealt with.
 
-        What it refuses is dropped: a point that can never be stored must not block the rest.
+        What is refused is dropped: a point that can never be stored must not block the rest.
+        But if all of them are, the cause does not lie in a point, and nothing is dropped.
         """
+        refused = []
         for line in lines:
             verdict = self._influx.write([line])
             if verdict in (Verdict.LATER, Verdict.FAILED):
                 return False
             if verdict is not Verdict.STORED:
-                self._say_refused(f"{self._influx.why}: {line[:200]}")
+                refused.append((self._influx.why, line))
+        if len(refused) == len(lines):
+            return False
+        for why, line in refused:
+            self._say_refused(why, line)
         return True
 
     def _note_failure(self, delivery: Delivery) -> None:
@@ -223,10 +230,12 @@ class Writer(threading.Thread):
             self._down_since = None
             log.info("InfluxDB takes data again, after %.0f s", down_s)
 
-    def _say_refused(self, why: str) -> None:
-        if why != self._refused_said:
-            self._refused_said = why
-            log.error("InfluxDB refused points for good: %s; they are dropped", why)
+    def _say_refused(self, why: str, line: str = "") -> None:
+        what = why.partition(" dropped=")[0]  # and their number, which changes
+        if what != self._refused_said:
+            self._refused_said = what
+            words = f"{why}: {line[:200]}" if line else why
+            log.error("InfluxDB refused points for good: %s; they are dropped", words)
 
 
 def _quoted(name: str) -> str:

@@ -102,6 +102,7 @@ class SpoolFile:
         self._log_bytes = min(LOG_BYTES, max_bytes // LOG_SHARE)
         self._max_pages = max((max_bytes - 2 * self._log_bytes) // PAGE_BYTES, 24)
         self._db: sqlite3.Connection | None = None
+        self._damage_said = False
 
     @property
     def is_open(self) -> bool:
@@ -126,8 +127,11 @@ class SpoolFile:
             if not _is_damage(error):
                 raise
             why = str(error)
-        log.error("%s is damaged (%s); what can be read of it is kept", self.path, why)
+        if not self._damage_said:  # a card without room has it tried again and again
+            self._damage_said = True
+            log.error("%s is damaged (%s); what can be read of it is kept", self.path, why)
         self._salvage()
+        self._damage_said = False
         return self._open()
 
     def close(self) -> None:
