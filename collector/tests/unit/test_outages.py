@@ -303,6 +303,26 @@ class TestOwnWiring:
         assert outage["running_s"] == pytest.approx(HOUR + 600, abs=10)
         assert outage["estimated"] == "nothing"
 
+    @pytest.mark.parametrize("both_s", [5, 600])
+    def test_a_generator_that_runs_dry_leaves_the_house_on_it(
+        self, own: World, both_s: int
+    ) -> None:
+        utility_fails(own)
+        own.run(60)
+        to_generator(own)
+        own.run(HOUR)
+        utility_returns(own)
+        own.run(both_s)
+        dry_s, own.generator = own.now_s, None
+        own.run(4 * HOUR)
+        assert own.of("outage")[0]["open"] == 1.0
+        to_utility(own)
+        own.run(60)
+        (outage,) = own.of("outage")
+        assert outage["back_at"] == dry_s + 4 * HOUR + 5
+        assert dry_s - 5 <= outage["back_not_before"] <= dry_s
+        assert outage["estimated"] == "back_at seconds"
+
     def test_one_leg(self, own: World) -> None:
         own.legs["mainA"] = None
         own.run(120)
