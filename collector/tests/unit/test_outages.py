@@ -172,6 +172,23 @@ class TestOriginalWiring:
         assert (off["time"], off["seconds"], off["cause"]) == (failed_s, 900, "unknown")
         assert "generator_wh" not in off
 
+    def test_an_outage_soon_after_the_installation(self, tmp_path: Path) -> None:
+        """Somebody tries it: the main breaker off, then the generator."""
+        world = World(tmp_path, PANEL)
+        world.start()
+        world.run(300)
+        failed_s = world.now_s
+        utility_fails(world)
+        world.kill()
+        world.run(600)
+        to_generator(world)
+        world.boot()
+        assert world.ledger is not None
+        world.ledger.recalled(failed_s)
+        world.run(60)
+        (outage,) = world.of("outage")
+        assert outage["began_at"] == failed_s
+
     def test_energy_of_the_generator_shows_in_an_absence(self, panel: World) -> None:
         panel.kill()
         panel.register_wh += 700
@@ -849,9 +866,9 @@ class TestTime:
     def test_what_the_database_cannot_know_changes_nothing(
         self, panel: World, word: str | None
     ) -> None:
-        kept_s = json.loads(panel.file.read_text())["alive"][0]
         panel.run(600)
         panel.kill()
+        kept_s = json.loads(panel.file.read_text())["alive"][0]
         panel.run(600)
         panel.boot()
         assert panel.ledger is not None
