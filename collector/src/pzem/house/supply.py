@@ -120,7 +120,7 @@ class Supplies:
             self._last_in_use = state.in_use
             self._last_seen_s = now_s
             return
-        if not any(isinstance(outcome, Reading) for outcome in sample.outcomes.values()):
+        if not any(map(heard, sample.outcomes.values())):
             self._last_in_use = None  # the interlock may have been switched in the dark
             return
         if _is_known(self._last_in_use, self._meters, sample.outcomes):
