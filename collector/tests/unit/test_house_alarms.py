@@ -235,15 +235,18 @@ def test_utility_lost_with_meters_of_its_own() -> None:
     assert until_over(slots, "utility_lost", (IDLE, IDLE, shows(8))) == 30
 
 
-def test_one_leg_of_two_is_a_silent_meter_and_no_lost_utility() -> None:
-    slots = house()
+@pytest.mark.parametrize("meters", [PANEL, OWN])
+def test_a_lost_leg_is_told_alone(meters: Sequence[MeterSettings]) -> None:
+    slots = house(meters)
     slots.take(UTILITY, seconds=60)
-    meaning = slots.take((SILENT, shows(3), SILENT), seconds=120)
-    assert {"meter_silent mainA", "meter_silent gen"} <= active(meaning)
-    assert "utility_lost" not in active(meaning)
-    assert "nor does any other meter fed from panel_a: it may be dead" in cause(
-        meaning, "meter_silent", "mainA"
+    one_leg = (SILENT, shows(3), SILENT)
+    assert until_active(slots, "utility_lost", one_leg) == 10
+    meaning = slots.take(one_leg, seconds=900)
+    assert active(meaning) == {"utility_lost"}
+    assert cause(meaning, "utility_lost") == (
+        "no voltage reaches mainA: its leg is dead, or what feeds the meter is off"
     )
+    assert until_over(slots, "utility_lost", UTILITY) == 30
 
 
 def test_generator_running() -> None:
@@ -461,12 +464,20 @@ def test_a_meter_that_was_not_asked_is_not_known_to_be_silent() -> None:
     assert active(slots.take((shows(5), Silent(NOT_ASKED), IDLE), seconds=900)) == set()
 
 
-def test_a_dead_leg_with_a_meter_of_its_own_is_told_as_what_it_may_be() -> None:
-    slots = house(OWN)
-    slots.take(OWN_STOPPED)
-    meaning = slots.take((shows(5), SILENT, SILENT), seconds=60)
-    assert active(meaning) == {"meter_silent mainB"}
-    assert cause(meaning, "meter_silent", "mainB").endswith(
+def test_a_panel_that_may_be_dead_is_told_as_that() -> None:
+    slots = house()
+    meaning = slots.take((SILENT, IDLE, SILENT), seconds=60)  # nobody knows what carries it
+    assert cause(meaning, "meter_silent", "mainA").endswith(
+        "nor does any other meter fed from panel_a: it may be dead"
+    )
+
+
+def test_a_dead_wire_of_its_own_is_told_as_what_it_may_be() -> None:
+    slots = house((*OWN, replace(OVEN, fed_from="own")))
+    slots.take((*OWN_STOPPED, shows(1)))
+    meaning = slots.take((*OWN_STOPPED, SILENT), seconds=60)
+    assert active(meaning) == {"meter_silent oven"}
+    assert cause(meaning, "meter_silent", "oven").endswith(
         "; the wire that it measures may be dead"
     )
 

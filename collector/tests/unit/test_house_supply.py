@@ -32,6 +32,7 @@ from pzem.house.supply import Supplies, is_interlocked
 from pzem.meter import NO_ANSWER_YET, NO_PORT, Faulty, Outcome, Silent
 from pzem.moment import Moment
 from pzem.registers import Reading
+from pzem.settling import SETTLING
 from pzem.testing import ORIGINAL_WIRING, SimulatedHouse, State, Wiring
 
 MIXED = (*OWN[:2], PANEL[2])
@@ -265,6 +266,13 @@ def test_a_generator_that_died_in_use_leaves_the_house_without_supply_known() ->
     state = house.take((IDLE, IDLE, SILENT))
     assert in_use(state) == (None, False, True, False)
     assert house.take((shows(5), IDLE, SILENT)).in_use == "utility"
+
+
+def test_it_does_so_too_when_the_utility_returns_in_the_same_moment() -> None:
+    house = Watched(OWN)
+    house.take((SILENT, SILENT, shows(8)), slots=10)
+    house.take((SETTLING, SETTLING, SILENT))
+    assert house.take((IDLE, IDLE, SILENT), slots=10).in_use is None
 
 
 def test_a_generator_that_idles_is_on_and_not_in_use() -> None:

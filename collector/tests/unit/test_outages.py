@@ -172,6 +172,23 @@ class TestOriginalWiring:
         assert (off["time"], off["seconds"], off["cause"]) == (failed_s, 900, "unknown")
         assert "generator_wh" not in off
 
+    def test_an_outage_soon_after_the_installation(self, tmp_path: Path) -> None:
+        """Somebody tries it: the main breaker off, then the generator."""
+        world = World(tmp_path, PANEL)
+        world.start()
+        world.run(300)
+        failed_s = world.now_s
+        utility_fails(world)
+        world.kill()
+        world.run(600)
+        to_generator(world)
+        world.boot()
+        assert world.ledger is not None
+        world.ledger.recalled(failed_s)
+        world.run(60)
+        (outage,) = world.of("outage")
+        assert outage["began_at"] == failed_s
+
     def test_energy_of_the_generator_shows_in_an_absence(self, panel: World) -> None:
         panel.kill()
         panel.register_wh += 700
@@ -302,6 +319,26 @@ class TestOwnWiring:
         assert outage["seconds"] == HOUR + 660
         assert outage["running_s"] == pytest.approx(HOUR + 600, abs=10)
         assert outage["estimated"] == "nothing"
+
+    @pytest.mark.parametrize("both_s", [5, 600])
+    def test_a_generator_that_runs_dry_leaves_the_house_on_it(
+        self, own: World, both_s: int
+    ) -> None:
+        utility_fails(own)
+        own.run(60)
+        to_generator(own)
+        own.run(HOUR)
+        utility_returns(own)
+        own.run(both_s)
+        dry_s, own.generator = own.now_s, None
+        own.run(4 * HOUR)
+        assert own.of("outage")[0]["open"] == 1.0
+        to_utility(own)
+        own.run(60)
+        (outage,) = own.of("outage")
+        assert outage["back_at"] == dry_s + 4 * HOUR + 5
+        assert dry_s - 5 <= outage["back_not_before"] <= dry_s
+        assert outage["estimated"] == "back_at seconds"
 
     def test_one_leg(self, own: World) -> None:
         own.legs["mainA"] = None
@@ -829,9 +866,9 @@ class TestTime:
     def test_what_the_database_cannot_know_changes_nothing(
         self, panel: World, word: str | None
     ) -> None:
-        kept_s = json.loads(panel.file.read_text())["alive"][0]
         panel.run(600)
         panel.kill()
+        kept_s = json.loads(panel.file.read_text())["alive"][0]
         panel.run(600)
         panel.boot()
         assert panel.ledger is not None

@@ -234,9 +234,11 @@ class _Judge:
         supply = facts.supply
         if supply.utility_on is None:
             return _UNKNOWN
-        if supply.utility_on:
-            return _NO
         utility = self._of(UTILITY)
+        if supply.utility_on:
+            dark = _names(meter for meter in utility if meter.name in supply.dark)
+            cause = f"no voltage reaches {dark}: its leg is dead, or what feeds the meter is off"
+            return (Verdict.YES, cause) if dark else _NO
         if all(meter.fed_from == OWN_SUPPLY for meter in utility):
             cause = f"there is no voltage on its wires: {_names(utility)} silent"
         elif supply.in_use == GENERATOR:
@@ -414,6 +416,8 @@ class _Judge:
         supply = facts.supply
         if not is_dark(meter, self._meters, facts.sample.outcomes):
             return False
+        if any(other.name in supply.dark for other in fed_together(meter, self._meters)):
+            return True
         if meter.fed_from == OWN_SUPPLY and meter.supply == GENERATOR:
             return supply.generator_on is False
         if meter.fed_from == OWN_SUPPLY and meter.supply == UTILITY:

@@ -283,6 +283,8 @@ class Ledger:
         is_open = self._state.outage.record is not None
         loss = self._sight.take(outcomes, supply, moment, is_open=is_open)
         change = self._state.outage.take(loss.value, moment, counted, loss.since)
+        # Only what is kept of the first slots tells after a power cut what was so before it.
+        self._dirty |= change is not None
         if change is not None and self._state.outage.track.value is True:
             self._state.outage.open(self._begin_outage(change))
         if loss.value is True:

@@ -18,9 +18,10 @@ from pzem.house.records import (
     VOLTAGE,
 )
 from pzem.house.supply import GENERATOR, UTILITY, SupplyState, fed_together, is_dark, is_quiet
-from pzem.house.thresholds import MISSED_SLOTS, follows
+from pzem.house.thresholds import CARRIES_AMPS, CARRIES_WATTS, MISSED_SLOTS, follows
 from pzem.meter import Outcome
 from pzem.moment import Moment
+from pzem.registers import Reading
 
 
 @dataclass(slots=True)
@@ -46,6 +47,8 @@ class Sight:
         self._last: Moment | None = None
         self._quiet_since: dict[str, Moment] = {}
         """The first slot of the silence of each meter that is quiet."""
+        self._carried: str | None = None
+        """What the house was seen to be on last."""
 
     def take(
         self,
@@ -57,6 +60,8 @@ class Sight:
     ) -> Loss:
         """Tell what the house is without. `is_open`: an outage goes on."""
         self._note_quiet(outcomes, moment)
+        carries = supply.in_use if not supply.held else None
+        self._carried = carries or self._carried
         dark = [meter for meter in self._utilities if is_dark(meter, self._meters, outcomes)]
         if dark and dark == self._utilities:
             # From the first slot on: whether it lasts is judged by the record's own patience.
@@ -64,7 +69,6 @@ class Sight:
                 return Loss(True, {UTILITY_LOST}, {VOLTAGE}, self._all_quiet_since(dark))
             return Loss(True, {PANEL_DARK}, {SILENT_METERS}, self._all_quiet_since(dark))
         parts = self._parts(dark)
-        carries = supply.in_use if not supply.held else None
         if carries == GENERATOR and (
             supply.utility_on is False or (supply.utility_on is None and not self._own)
         ):
@@ -76,7 +80,9 @@ class Sight:
         if parts.lost:
             return parts
         if is_open:
-            may_be_on_generator = carries != UTILITY and supply.generator_on is True
+            # One that has stopped while it was in use has left the interlock where it was.
+            was_left = self._carried == GENERATOR and self._is_idle(outcomes)
+            may_be_on_generator = carries != UTILITY and (supply.generator_on or was_left)
             return Loss(None if may_be_on_generator else False)
         may_be_dark = (meter not in dark and self._is_quiet(meter) for meter in self._utilities)
         return Loss(None if any(may_be_dark) else False)
@@ -100,6 +106,15 @@ class Sight:
                 parts.lost.add(f"{meter.fed_from} dark")
                 parts.evidence.add(SILENT_METERS)
         return parts
+
+    def _is_idle(self, outcomes: Mapping[str, Outcome]) -> bool:
+        """Tell whether the utility is seen to deliver nothing."""
+        outcome_of = (outcomes[meter.name] for meter in self._utilities)
+        readings = [outcome for outcome in outcome_of if isinstance(outcome, Reading)]
+        return bool(readings) and not any(
+            reading.amps >= CARRIES_AMPS.on and reading.watts >= CARRIES_WATTS.on
+            for reading in readings
+        )
 
     def _note_quiet(self, outcomes: Mapping[str, Outcome], moment: Moment) -> None:
         if self._last is None or not follows(moment, self._last, self._gap_s):

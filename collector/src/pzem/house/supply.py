@@ -65,6 +65,8 @@ class SupplyState:
     wires are dead), or None."""
     held: bool = False
     """Nothing flows now; `in_use` is what it was when something did."""
+    dark: frozenset[str] = frozenset()
+    """Names of the utility's meters on legs that are dead while another one is live."""
 
 
 class Supplies:
@@ -118,7 +120,7 @@ class Supplies:
             self._last_in_use = state.in_use
             self._last_seen_s = now_s
             return
-        if not any(isinstance(outcome, Reading) for outcome in sample.outcomes.values()):
+        if not any(map(heard, sample.outcomes.values())):
             self._last_in_use = None  # the interlock may have been switched in the dark
             return
         if _is_known(self._last_in_use, self._meters, sample.outcomes):
@@ -148,6 +150,11 @@ def derive(
         generator_on=generator.is_on(in_use),
         in_use=in_use,
         held=held,
+        dark=frozenset(
+            m.name for m in meters if m.supply == UTILITY and is_dead_leg(m, meters, outcomes)
+        )
+        if utility.is_on(in_use)
+        else frozenset(),
     )
 
 
@@ -168,6 +175,17 @@ def is_dark(
 ) -> bool:
     """Tell whether `meter` shows that there is no voltage where it gets its supply."""
     return all(proves_darkness(outcomes[m.name]) for m in fed_together(meter, everyone))
+
+
+def is_dead_leg(
+    meter: MeterSettings, everyone: Sequence[MeterSettings], outcomes: Mapping[str, Outcome]
+) -> bool:
+    """Tell whether `meter` shows that its leg is dead, even while others are not.
+
+    A single meter of a panel is not enough: that it is silent may be its own fault.
+    """
+    is_enough = meter.fed_from == OWN_SUPPLY or len(fed_together(meter, everyone)) > 1
+    return is_enough and is_dark(meter, everyone, outcomes)
 
 
 def proves_darkness(outcome: Outcome) -> bool:
