@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 from pzem.config import InfluxSettings
-from pzem.history.database import Server
+from pzem.influx import Influx
 from pzem.testing.influxd import Influxd
 from pzem.testing.original import OriginalHistory
 
@@ -62,8 +62,8 @@ def main() -> None:
             METER.format(name=n, address=a) for n, a in (("mainA", 4), ("mainB", 5), ("gen", 6))
         ]
         config.write_text(CONFIG.format(folder=folder, url=server.url) + "".join(meters))
-        assert server._process is not None
-        watch = Watch(server._process.pid)
+        assert server.pid is not None
+        watch = Watch(server.pid)
         print(f"InfluxDB before: {watch.now_mb():.0f} MB of RssAnon")
         start_s = time.monotonic()
         options = ["--config", str(config), "--from-database", "original", "--yes", "--json"]
@@ -93,9 +93,9 @@ def prepare(server: Influxd, days: int, raw: str) -> None:
         )
     start_s = int(time.time()) - (days + 1) * DAY_S
     lines = OriginalHistory(start_s, days * DAY_S).lines()
-    writer = Server(InfluxSettings(server.url))
+    writer = Influx(InfluxSettings(server.url, "original"), precision="ns")
     while some := list(itertools.islice(lines, 5000)):
-        writer.write("original", "", some)
+        writer.write(some)
     writer.close()
 
 
