@@ -269,7 +269,7 @@ class TestTheFile:
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         assert main(["outages", "--config", configured(tmp_path, away(), "housePower")]) == 1
-        assert "there is no" in capsys.readouterr().err
+        assert capsys.readouterr().err.endswith("outages.json tells nothing\n")
 
 
 class TestTrouble:

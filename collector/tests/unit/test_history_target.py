@@ -90,7 +90,7 @@ def test_patience_ends() -> None:
 
     with pytest.raises(InfluxError, match="no connection"):
         Patience(said.append, waits.append)(away)
-    assert said == ["no connection; trying again"]
+    assert said == ["no connection; trying again for 10 min"]
     assert waits[:6] == [1, 2, 4, 8, 16, 30]
     assert PATIENCE_S <= sum(waits) < PATIENCE_S + 30
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import time
@@ -25,15 +26,15 @@ def restore(folder: Path, database: str, influx: Influx, ask: Patience, rpc: str
     """Restore `database` out of the portable backup in `folder` as `DATABASE`.
 
     What is there under that name is an earlier try and goes first. Raises
-    `ImportFailedError` if this cannot be done.
+    `ImportFailedError` if this cannot be done, `OSError` if the folder cannot be read.
     """
-    manifests = sorted(folder.glob("*.manifest"))
+    manifests = sorted(name for name in os.listdir(folder) if name.endswith(".manifest"))
     if not manifests:
         raise ImportFailedError(
             f"{folder} holds no portable backup (no *.manifest in it); make one with "
             f"influxd backup -portable -database {database} FOLDER"
         )
-    wanted = _shards(manifests[-1], database)
+    wanted = _shards(folder / manifests[-1], database)
     influxd = shutil.which("influxd")
     if influxd is None:
         raise ImportFailedError("influxd is not on the PATH, and restores the backup")
@@ -51,7 +52,7 @@ def _shards(manifest: Path, database: str) -> int:
     try:
         files = json.loads(manifest.read_text(encoding="utf-8"))["files"]
         return len({one["shardID"] for one in files if one["database"] == database})
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError) as error:
         raise ImportFailedError(f"{manifest} cannot be read: {error}") from error
 
 

@@ -68,7 +68,7 @@ class Patience:
                 if waited_s >= PATIENCE_S:
                     raise
                 if not waited_s:
-                    self._say(f"{error}; trying again")
+                    self._say(f"{error}; trying again for {PATIENCE_S / 60:.0f} min")
             self._sleep(wait_s)
             waited_s += wait_s
             wait_s = min(2 * wait_s, LAST_RETRY_S)
