@@ -658,7 +658,9 @@ def test_a_dry_run_writes_nothing(place: Place, capsys: pytest.CaptureFixture[st
     history = OriginalHistory(RECENT_S, 3 * HOUR_S)
     place.store(history.lines())
     assert place.run("--dry-run", "--json") == 0
-    report = json.loads(capsys.readouterr().out)
+    printed = capsys.readouterr()
+    assert "pzem: GEN as gen: not in this history\n" in printed.err
+    report = json.loads(printed.out)
     assert report["complete"] is False
     assert report["rows"] == len(list(history.rows()))
     assert report["written"] == {}

@@ -170,6 +170,8 @@ class _Command:
         complain(f"unit of WHRS: {plan.unit}; {plan.evidence}")
         for prefix, meter in plan.prefixes.items():
             complain(_meter_words(prefix, meter, plan, counted))
+        for prefix in self._prefixes.keys() - plan.prefixes.keys():
+            complain(f"{prefix} as {self._prefixes[prefix]}: not in this history")
         for reason, count in counted.skipped.most_common():
             complain(f"left out: {count} ({reason})")
         raw_from_ns = target.levels.raw_from_ns(datetime.now(UTC).timestamp())
