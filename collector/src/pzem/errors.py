@@ -14,3 +14,9 @@ class PzemError(Exception):
 
     hint: ClassVar[str] = ""
     """What whoever typed the command may not think of."""
+
+
+def why(error: OSError) -> str:
+    """Say what the system says, and what helps whoever may not do it."""
+    words = error.strerror or str(error)
+    return f"{words}; try it with sudo" if isinstance(error, PermissionError) else words

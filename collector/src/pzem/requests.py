@@ -15,9 +15,9 @@ import stat
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import Final
 
-from pzem.errors import PzemError
+from pzem.errors import PzemError, why
 from pzem.saver import Saver
 
 METER_REPLACED: Final = "meter-replaced"
@@ -31,8 +31,6 @@ log = logging.getLogger(__name__)
 
 class RequestError(PzemError):
     """A request cannot be left."""
-
-    hint: ClassVar[str] = "try it with sudo"
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +142,7 @@ def leave(state_dir: Path, kind: str, meter: str, unix_s: float) -> Request:
     except FileNotFoundError as error:
         raise RequestError(f"there is no {state_dir}: no collector ever ran here") from error
     except OSError as error:
-        raise RequestError(f"cannot write in {state_dir / FOLDER}: {error.strerror}") from error
+        raise RequestError(f"cannot write in {state_dir / FOLDER}: {why(error)}") from error
     return request
 
 

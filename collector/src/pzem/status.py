@@ -41,7 +41,7 @@ from typing import Any, Final, Protocol
 from pzem import __version__
 from pzem.announcer import SURE_AFTER_CYCLES
 from pzem.config import OWN_SUPPLY, Config
-from pzem.errors import PzemError
+from pzem.errors import PzemError, why
 from pzem.health import Health
 from pzem.meter import NO_ANSWER, Outcome
 from pzem.moment import Moment
@@ -295,7 +295,7 @@ def read(folder: Path) -> dict[str, Any]:
             "(systemctl start pzem; journalctl -u pzem says why it ended)"
         ) from error
     except OSError as error:
-        raise StatusError(f"{file} cannot be read: {error.strerror}") from error
+        raise StatusError(f"{file} cannot be read: {why(error)}") from error
     except ValueError as error:
         raise StatusError(f"{file} is not a status") from error
     schema = document.get("schema") if isinstance(document, dict) else None

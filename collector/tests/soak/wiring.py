@@ -114,10 +114,10 @@ class _StruckInflux(Influx):
         super().__init__(settings)
         self._world = world
 
-    def write(self, lines: Sequence[str]) -> Verdict:
+    def write(self, lines: Sequence[str], policy: str = "") -> Verdict:
         """Send `lines`, unless the process is killed before; perhaps it is afterwards."""
         self._strike("request")
-        verdict = super().write(lines)
+        verdict = super().write(lines, policy)
         if verdict is Verdict.STORED:
             self._strike("acknowledged")
         return verdict

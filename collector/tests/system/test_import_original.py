@@ -23,8 +23,10 @@ import pytest
 from pzem import config as configuration
 from pzem.cli import main
 from pzem.config import InfluxSettings
-from pzem.history.database import Server
+from pzem.history import backup as restoring
 from pzem.history.importer import Importer, Patience
+from pzem.history.target import Target
+from pzem.influx import Influx, Verdict
 from pzem.kept import KeptFile
 from pzem.testing.influxd import Influxd, find_influxd
 from pzem.testing.original import OriginalHistory
@@ -73,9 +75,9 @@ class Place:
             )
 
     def store(self, lines: Iterable[str], database: str = "", policy: str = "") -> None:
-        writer = Server(InfluxSettings(self.server.url))
+        writer = Influx(InfluxSettings(self.server.url, database or self.old), precision="ns")
         for some in batches(lines):
-            assert writer.write(database or self.old, policy, some) == (0, "")
+            assert writer.write(some, policy) is Verdict.STORED
         writer.close()
 
     def run(self, *options: str) -> int:
@@ -85,8 +87,8 @@ class Place:
     def stored(
         self, measurement: str = "meter", policy: str = "raw", database: str = ""
     ) -> list[dict[str, Any]]:
-        reader = Server(InfluxSettings(self.server.url))
-        rows = reader.rows(f"SELECT * FROM {database or self.new}.{policy}.{measurement}")
+        reader = Influx(InfluxSettings(self.server.url, database or self.new), precision="ns")
+        rows = reader.query(f"SELECT * FROM {policy}.{measurement}")
         reader.close()
         return rows
 
@@ -418,8 +420,8 @@ EVENTFUL = OriginalHistory(
     [
         (Importer, "_take", 2, False),
         (Importer, "_take", 7, True),
-        (Server, "write", 2, True),
-        (Server, "write", 7, True),
+        (Target, "write", 2, True),
+        (Target, "write", 7, True),
     ],
 )
 @pytest.mark.parametrize("killed", [False, True])
@@ -473,7 +475,7 @@ def test_a_server_that_goes_away_in_the_middle_is_waited_for(
         place = Place(server, tmp_path)
         place.make_levels()
         place.store(EVENTFUL.lines())
-        genuine = Server.write
+        genuine = Target.write
         calls = itertools.count()
 
         def write(*args: object) -> tuple[int, str]:
@@ -481,7 +483,7 @@ def test_a_server_that_goes_away_in_the_middle_is_waited_for(
                 server.stop()
             return genuine(*args)  # type: ignore[arg-type]
 
-        monkeypatch.setattr(Server, "write", write)
+        monkeypatch.setattr(Target, "write", write)
         monkeypatch.setattr("pzem.cli.importing.Patience", lambda say: Patience(say, revive))
 
         def revive(_: float) -> None:
@@ -502,7 +504,7 @@ def test_a_server_that_stays_away_ends_it_and_the_next_run_goes_on(
         place = Place(server, tmp_path)
         place.make_levels()
         place.store(EVENTFUL.lines())
-        genuine = Server.write
+        genuine = Target.write
         calls = itertools.count()
 
         def write(*args: object) -> tuple[int, str]:
@@ -511,10 +513,10 @@ def test_a_server_that_stays_away_ends_it_and_the_next_run_goes_on(
             return genuine(*args)  # type: ignore[arg-type]
 
         with monkeypatch.context() as patch:
-            patch.setattr(Server, "write", write)
+            patch.setattr(Target, "write", write)
             assert place.run("--yes") == 1
         last = capsys.readouterr().err.splitlines()[-1]
-        assert last.startswith(f"pzem: no connection to {server.url}")
+        assert last.startswith(f"pzem: {server.url}: no connection")
         server.start()
         assert place.run("--json") == 0
         report = json.loads(capsys.readouterr().out)
@@ -527,17 +529,17 @@ def test_a_database_that_is_full_of_it_gets_time(
 ) -> None:
     place.make_levels()
     place.store(EVENTFUL.lines())
-    told = Server.memory_mb
+    told = Target.memory_mb
     waits: list[float] = []
     held = itertools.chain([310.0, 305.0, 299.0], itertools.repeat(301.0))
 
-    def memory_mb(server: Server) -> float | None:
-        own = told(server)
+    def memory_mb(target: Target) -> float | None:
+        own = told(target)
         assert own is not None
         assert 10 < own < 1000
         return next(held)
 
-    monkeypatch.setattr(Server, "memory_mb", memory_mb)
+    monkeypatch.setattr(Target, "memory_mb", memory_mb)
     monkeypatch.setattr("pzem.history.importer.LONGEST_LEAVE_S", 15.0)
     monkeypatch.setattr("pzem.cli.importing.Importer", partial(Importer, sleep=waits.append))
     assert place.run("--yes") == 0
@@ -656,7 +658,9 @@ def test_a_dry_run_writes_nothing(place: Place, capsys: pytest.CaptureFixture[st
     history = OriginalHistory(RECENT_S, 3 * HOUR_S)
     place.store(history.lines())
     assert place.run("--dry-run", "--json") == 0
-    report = json.loads(capsys.readouterr().out)
+    printed = capsys.readouterr()
+    assert "pzem: GEN as gen: not in this history\n" in printed.err
+    report = json.loads(printed.out)
     assert report["complete"] is False
     assert report["rows"] == len(list(history.rows()))
     assert report["written"] == {}
@@ -728,12 +732,13 @@ class TestAuthentication:
     ) -> None:
         self.configure(locked, "own")
         lines = list(OriginalHistory(RECENT_S, 3 * HOUR_S).lines())
-        admin = Server(
-            InfluxSettings(locked.server.url, locked.old, "admin", locked.folder / "admin")
+        admin = Influx(
+            InfluxSettings(locked.server.url, locked.old, "admin", locked.folder / "admin"),
+            precision="ns",
         )
-        assert admin.write(locked.old, "", lines) == (0, "")
+        assert admin.write(lines) is Verdict.STORED
         assert locked.run("--yes") == 0
-        counted = admin.rows(f"SELECT count(volts) FROM {locked.new}.raw.meter")
+        counted = admin.query(f"SELECT count(volts) FROM {locked.new}.raw.meter")
         assert counted[0]["count"] == 2 * len(lines)
 
     def test_a_wrong_password_is_told(
@@ -742,7 +747,7 @@ class TestAuthentication:
         self.configure(locked, "wrong")
         assert locked.run("--yes") == 1
         (said,) = capsys.readouterr().err.splitlines()
-        assert "does not let in (user pzem): authorization failed" in said
+        assert "authorization failed (user pzem)" in said
 
     def test_the_own_password_goes_to_no_other_server(
         self, locked: Place, influxd: Influxd, capsys: pytest.CaptureFixture[str]
@@ -750,7 +755,7 @@ class TestAuthentication:
         self.configure(locked, "own")
         other = locked.server.url.replace("127.0.0.1", "localhost")
         assert locked.run("--yes", "--from-url", other) == 1
-        assert "does not let in (no log-in)" in capsys.readouterr().err
+        assert "(no log-in)" in capsys.readouterr().err
 
 
 class TestBackup:
@@ -794,16 +799,16 @@ class TestBackup:
         monkeypatch: pytest.MonkeyPatch,
         capsys: pytest.CaptureFixture[str],
     ) -> None:
-        genuine = Server.shards_with_files
+        genuine = restoring.shards_with_files
         looks = itertools.count()
 
-        def late(server: Server, database: str) -> int:
-            return genuine(server, database) if next(looks) > 2 else 0
+        def late(influx: Influx) -> int:
+            return genuine(influx) if next(looks) > 2 else 0
 
-        monkeypatch.setattr(Server, "shards_with_files", late)
+        monkeypatch.setattr(restoring, "shards_with_files", late)
         assert self.run(place, backup, "--dry-run") == 0
         assert next(looks) > 3
-        monkeypatch.setattr(Server, "shards_with_files", lambda *_: 0)
+        monkeypatch.setattr(restoring, "shards_with_files", lambda *_: 0)
         monkeypatch.setattr("pzem.history.backup.LONGEST_S", 0.0)
         assert self.run(place, backup, "--again") == 1
         assert re.search("backup's [12] shards only 0 have arrived", capsys.readouterr().err)
@@ -820,7 +825,7 @@ class TestBackup:
         capsys: pytest.CaptureFixture[str],
     ) -> None:
         with monkeypatch.context() as patch:
-            patch.setattr(Server, "write", lambda *_: _interrupt())
+            patch.setattr(Target, "write", lambda *_: _interrupt())
             assert self.run(place, backup) == 130
         assert "pzem_import_original" in self.databases(place)
         assert "restoring" in capsys.readouterr().err

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from pzem.config import ConfigError, InfluxSettings
-from pzem.influx import Influx, InfluxError, Verdict, Writer
+from pzem.influx import Influx, InfluxError, InfluxRefusalError, Verdict, Writer, quoted
 from pzem.moment import Moment
 from pzem.spool import Block, Spool
 from pzem.testing.influxd import Influxd, free_port
@@ -391,6 +391,41 @@ class TestQuestions:
         ):
             Influx(InfluxSettings(server.url)).query("SELECT watts FROM meter")
 
+    @pytest.mark.parametrize(
+        ("said", "for_good", "why"),
+        [
+            (answer("401 No", b'{"error":"who?"}', INFLUX), True, "who\\? \\(no log-in\\)"),
+            (answer("404 Not Found", b'{"error":"gone"}', INFLUX), True, "gone"),
+            (answer("404 Not Found", b"nginx"), False, "not InfluxDB"),
+            (answer("503 No", b'{"error":"starting"}', INFLUX), False, "starting"),
+            (answer("200 OK", b'{"results":[', INFLUX), False, "not InfluxDB"),
+            (answer("200 OK", b'{"results":[{"error":"is disabled"}]}', INFLUX), False, "is dis"),
+            (answer("200 OK", b'{"results":[{"error":"no such thing"}]}', INFLUX), True, "no such"),
+        ],
+    )
+    def test_it_is_known_whether_asking_again_helps(
+        self, said: bytes, for_good: bool, why: str
+    ) -> None:
+        with Answering(said) as server:
+            influx = Influx(InfluxSettings(server.url))
+            with pytest.raises(InfluxError, match=f"^{server.url}: .*{why}") as raised:
+                influx.query("SELECT watts FROM meter")
+        assert isinstance(raised.value, InfluxRefusalError) is for_good
+
+    def test_any_policy_and_nanoseconds(self, influxd: Influxd, database: str) -> None:
+        name = 'a "b'
+        influx = Influx(InfluxSettings(influxd.url, database), precision="ns")
+        influx.query(
+            f"CREATE RETENTION POLICY {quoted(name)} ON {database} DURATION INF REPLICATION 1"
+        )
+        assert influx.write([f"m f=1 {NOW}000000001"], name) is Verdict.STORED
+        (row,) = influx.query(f"SELECT * FROM {quoted(name)}.m")
+        assert row == {"time": NOW * 10**9 + 1, "f": 1}
+
+    def test_what_the_server_counts(self, influxd: Influxd) -> None:
+        influx = Influx(InfluxSettings(influxd.url))
+        assert influx.statistics()["memstats"]["Sys"] > 10**6
+
 
 def test_a_poison_point_in_a_backlog_costs_no_other(
     influxd: Influxd, database: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -424,12 +459,12 @@ class Moody(Influx):
         self.mood = mood
         self.requests = 0
 
-    def write(self, lines: Sequence[str]) -> Verdict:
+    def write(self, lines: Sequence[str], policy: str = "") -> Verdict:
         self.requests += 1
         if any(self.poison in line for line in lines):
             self.why = "I do not like it"
             return self.mood
-        return super().write(lines)
+        return super().write(lines, policy)
 
 
 @pytest.mark.parametrize("mood", [Verdict.REFUSED, Verdict.TOO_LARGE])
@@ -550,7 +585,7 @@ def test_an_unexpected_error_ends_the_writer_with_a_word(
 ) -> None:
     spool = Spool(tmp_path, "boot", 10_000_000)
     influx = Influx(InfluxSettings(influxd.url, database))
-    influx.write = lambda _: 1 / 0  # type: ignore[method-assign, assignment, return-value]
+    influx.write = lambda *_: 1 / 0  # type: ignore[method-assign, assignment]
     writer = Writer(spool, influx)
     writer.start()
     spool.put(block(0))

@@ -190,13 +190,14 @@ class TestTheFile:
     def test_it_is_shown_while_the_database_is_away(
         self, world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        config = configured(tmp_path, away(), "housePower")
+        url = away()
+        config = configured(tmp_path, url, "housePower")
         assert main(["outages", "--config", config]) == 0
         printed = capsys.readouterr()
         assert len(printed.out.splitlines()) == 4
         assert printed.err == (
-            "pzem: the database cannot be asked: no connection; these are the last records, "
-            f"of {tmp_path}/outages.json\n"
+            f"pzem: the database cannot be asked: {url}: no connection; these are the last "
+            f"records, of {tmp_path}/outages.json\n"
         )
 
     def test_what_waits_for_the_time_is_marked(
@@ -268,7 +269,7 @@ class TestTheFile:
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         assert main(["outages", "--config", configured(tmp_path, away(), "housePower")]) == 1
-        assert "there is no" in capsys.readouterr().err
+        assert capsys.readouterr().err.endswith("outages.json tells nothing\n")
 
 
 class TestTrouble:

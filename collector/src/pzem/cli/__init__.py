@@ -17,7 +17,7 @@ from pzem import __version__
 from pzem.cli import arguments, import_options
 from pzem.cli.complaint import complain
 from pzem.config import DEFAULT_PATH, ConfigError
-from pzem.errors import PzemError
+from pzem.errors import PzemError, why
 from pzem.registers import MAX_ADDRESS, MIN_ADDRESS
 from pzem.testing import command as simulate
 
@@ -43,7 +43,7 @@ def main(argv: list[str] | None = None) -> int:
         # Whoever read the output has gone; Python would complain once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
-        complain(str(error))
+        complain(f"{error.filename}: {why(error)}" if error.filename else why(error))
     return FAILED
 
 

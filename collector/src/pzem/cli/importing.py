@@ -19,18 +19,21 @@ from pzem import config as configuration
 from pzem.cli.complaint import complain
 from pzem.cli.progress import Progress
 from pzem.config import Config, ConfigError, InfluxSettings
-from pzem.history import backup
-from pzem.history.database import ImportFailedError, Server
+from pzem.errors import PzemError
+from pzem.history import ImportFailedError, backup
 from pzem.history.importer import Importer, Passage, Patience, Plan, Report
 from pzem.history.levels import NS, house_zone
 from pzem.history.original import METERS
 from pzem.history.source import Source
 from pzem.history.target import Target
+from pzem.influx import Influx
 from pzem.kept import KeptFile
 from pzem.systemd import set_up_logging
 
 FILE: Final = "import-original.json"
 """In `state_dir`: how far the import is."""
+REQUEST_S: Final = 90.0
+"""The server ends a query after 60 s by itself; a write may wait for a busy card."""
 
 
 def import_original(args: argparse.Namespace) -> int:
@@ -62,8 +65,8 @@ class _Command:
         self._prefixes = prefixes
         self._progress: tuple[str, Progress] | None = None
         self._ask = Patience(self._say)
-        self._from = Server(_source_settings(args, config))
-        self._to = Server(config.influxdb)
+        self._from = Influx(_source_settings(args, config), REQUEST_S, "ns")
+        self._to = Influx(config.influxdb, REQUEST_S, "ns")
 
     def __enter__(self) -> _Command:
         return self
@@ -122,7 +125,7 @@ class _Command:
             complain(f"the import of {plan.source} is {stood}")
         try:
             report = importer.carry_out(plan)
-        except (KeyboardInterrupt, ImportFailedError):
+        except (KeyboardInterrupt, PzemError):
             self._end_line()
             complain("the import is not complete; the same command goes on where it stands")
             raise
@@ -167,6 +170,8 @@ class _Command:
         complain(f"unit of WHRS: {plan.unit}; {plan.evidence}")
         for prefix, meter in plan.prefixes.items():
             complain(_meter_words(prefix, meter, plan, counted))
+        for prefix in self._prefixes.keys() - plan.prefixes.keys():
+            complain(f"{prefix} as {self._prefixes[prefix]}: not in this history")
         for reason, count in counted.skipped.most_common():
             complain(f"left out: {count} ({reason})")
         raw_from_ns = target.levels.raw_from_ns(datetime.now(UTC).timestamp())

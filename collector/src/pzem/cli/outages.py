@@ -110,7 +110,7 @@ def outages(args: argparse.Namespace) -> int:
             stored = [_stored(row) for row in influx.query(QUERY)]
     except InfluxError as error:
         if kept is None:
-            complain(f"the database cannot be asked: {error}; and there is no {state_file} to read")
+            complain(f"the database cannot be asked: {error}; and {state_file} tells nothing")
             return 1
         complain(
             f"the database cannot be asked: {error}; these are the last records, of {state_file}"
@@ -168,7 +168,7 @@ def _stored(row: Mapping[str, Any]) -> Shown:
 
 
 def _kept(file: Path, interval_s: int) -> list[Shown] | None:
-    """Return the records of the collector's own file, or None if it cannot be read.
+    """Return the records of the collector's own file, or None if there is none to be read.
 
     What waits for the time is shown at the time that the clock showed.
     """
@@ -177,6 +177,8 @@ def _kept(file: Path, interval_s: int) -> list[Shown] | None:
         dating = Dating(moment_of(kept["alive"]).boot_id, interval_s)
         records = [record_of(record) for record in kept["records"]]
         return [_shown(record, dating) for record in records if record.kind in _END]
+    except PermissionError:
+        raise  # an answer without what the file knows would be another one
     except (OSError, AttributeError, KeyError, TypeError, ValueError, RecursionError):
         return None
 

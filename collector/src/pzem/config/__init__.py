@@ -31,6 +31,7 @@ from pzem.config.settings import (
 )
 from pzem.config.toml_lines import Key, key_lines, syntax_complaint
 from pzem.config.wording import TOML, Notation
+from pzem.errors import why
 
 __all__ = [
     "CLOCK_MODES",
@@ -65,7 +66,7 @@ def load(path: Path) -> Config:
             [f"{path}: no such file; name the configuration with --config PATH"]
         ) from error
     except OSError as error:
-        raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from error
+        raise ConfigError([f"{path}: cannot be read: {why(error)}"]) from error
     except UnicodeDecodeError as error:
         raise ConfigError([f"{path}: not UTF-8 text; save it as UTF-8"]) from error
     return parse(text, str(path))

@@ -9,6 +9,8 @@ from datetime import date
 from pathlib import Path
 from typing import Final
 
+from pzem.errors import why
+
 DEFAULT_PATH: Final = Path("/etc/pzem/pzem.toml")
 DEFAULT_PASSWORD_FILE: Final = Path("/etc/pzem/influxdb.password")
 
@@ -51,12 +53,11 @@ class InfluxSettings:
         try:
             password = self.password_file.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
-            why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+            words = why(error) if isinstance(error, OSError) else "not UTF-8 text"
+            if not isinstance(error, PermissionError):
+                words += "; mend the file, or take the key out if InfluxDB asks for no password"
             raise ConfigError(
-                [
-                    f"influxdb.password_file: cannot read {self.password_file}: {why}; "
-                    "mend the file, or take the key out if InfluxDB asks for no password"
-                ]
+                [f"influxdb.password_file: cannot read {self.password_file}: {words}"]
             ) from error
         if not password:
             raise ConfigError(

@@ -16,14 +16,16 @@ from datetime import tzinfo
 from functools import partial
 from typing import Any, Final, TypeVar
 
-from pzem.history import original
-from pzem.history.database import POINTS_A_REQUEST, AwayError, ImportFailedError, Row
+from pzem.history import ImportFailedError, original
 from pzem.history.levels import HOST, METER, NS, Coarse, Rollup, Shape
 from pzem.history.original import UNITS_WH, Evidence, Integral, Register, Shown
-from pzem.history.source import Part, Source
+from pzem.history.source import Part, Row, Source
 from pzem.history.target import Live, Target
+from pzem.influx import InfluxError, InfluxRefusalError
 from pzem.kept import KeptFile
 
+POINTS_A_REQUEST: Final = 5000
+"""What InfluxDB's own guide recommends."""
 FIRST_RETRY_S: Final = 1.0
 LAST_RETRY_S: Final = 30.0
 PATIENCE_S: Final = 600.0
@@ -55,16 +57,18 @@ class Patience:
         self._sleep = sleep
 
     def __call__(self, call: Callable[[], _T]) -> _T:
-        """Return what `call` returns; raises `ImportFailedError` after `PATIENCE_S`."""
+        """Return what `call` returns; raises `InfluxError` after `PATIENCE_S`, or for good."""
         waited_s, wait_s = 0.0, FIRST_RETRY_S
         while True:
             try:
                 return call()
-            except AwayError as error:
+            except InfluxRefusalError:
+                raise
+            except InfluxError as error:
                 if waited_s >= PATIENCE_S:
-                    raise ImportFailedError(str(error)) from error
+                    raise
                 if not waited_s:
-                    self._say(f"{error}; trying again")
+                    self._say(f"{error}; trying again for {PATIENCE_S / 60:.0f} min")
             self._sleep(wait_s)
             waited_s += wait_s
             wait_s = min(2 * wait_s, LAST_RETRY_S)
@@ -370,7 +374,7 @@ class Importer:
     def _leave_room(self) -> None:
         """Wait while the database has too much in its memory."""
         waited_s = 0.0
-        while (held_mb := self._target.server.memory_mb()) and held_mb > self._most_mb:
+        while (held_mb := self._target.memory_mb()) and held_mb > self._most_mb:
             if waited_s >= LONGEST_LEAVE_S:
                 self._say(f"the database keeps its {held_mb:.0f} MB; going on all the same")
                 self._most_mb = held_mb + MORE_MB

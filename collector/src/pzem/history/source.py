@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from pzem.history.database import ImportFailedError, Row, Server, name
+from pzem.history import ImportFailedError
 from pzem.history.levels import NS
 from pzem.history.original import CPU_FIELD, MEASUREMENT, fields_of
+from pzem.influx import Influx, quoted
 
 ROWS_A_QUERY: Final = 5000
 WINDOW_NS: Final = 6 * 3600 * NS
@@ -21,6 +22,13 @@ SAMPLE_NS: Final = 3 * 3600 * NS
 
 Ask = Callable[[Callable[[], Any]], Any]
 """Calls what it is given again for as long as the server is away."""
+
+
+class Row(NamedTuple):
+    """What was posted at one time, in the order of `Source.fields`."""
+
+    time_ns: int
+    values: Sequence[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +43,13 @@ class Source:
     """ALL_SENSORS in one database, in whichever of its retention policies it lies."""
 
     def __init__(
-        self, server: Server, database: str, prefixes: Mapping[str, str], ask: Ask
+        self, influx: Influx, database: str, prefixes: Mapping[str, str], ask: Ask
     ) -> None:
         """`prefixes`: the original's meters that are wanted, and their own names.
 
         Raises `ImportFailedError` if there is no such database or no such measurement.
         """
-        self._server = server
+        self._influx = influx
         self._ask = ask
         self.database = database
         first: list[int] = []
@@ -57,7 +65,7 @@ class Source:
                 last.append(self._one(policy, "DESC")["time"])
         if not self.policies:
             raise ImportFailedError(
-                f"database {database} at {server.url} has no measurement {MEASUREMENT}"
+                f"database {database} at {influx.url} has no measurement {MEASUREMENT}"
             )
         self.first_ns = min(first)
         self.last_ns = max(last)
@@ -75,7 +83,7 @@ class Source:
     def words(self) -> str:
         """Where this is, for people."""
         policies = ", ".join(self.policies)
-        return f"{MEASUREMENT} in {self.database} (policy {policies}) at {self._server.url}"
+        return f"{MEASUREMENT} in {self.database} (policy {policies}) at {self._influx.url}"
 
     def parts(self, start_ns: int, end_ns: int) -> Iterator[Part]:
         """Yield what there is from `start_ns` up to but not including `end_ns`."""
@@ -95,13 +103,16 @@ class Source:
 
     def _part(self, start_ns: int, end_ns: int) -> Part:
         rows: list[Row] = []
-        fields = ", ".join(map(name, self.fields))
+        fields = ", ".join(map(quoted, self.fields))
         for policy in self.policies:
             query = (
                 f"SELECT {fields} FROM {self._at(policy)} "  # noqa: S608 - names are quoted
                 f"WHERE time >= {start_ns} AND time < {end_ns} LIMIT {ROWS_A_QUERY}"
             )
-            found: list[Row] = self._ask(partial(self._server.points, query))
+            found = [
+                Row(row["time"], [row[field] for field in self.fields])
+                for row in self._ask(partial(self._influx.query, query))
+            ]
             if len(found) == ROWS_A_QUERY:
                 end_ns = min(end_ns, found[-1].time_ns + 1)
             rows += found
@@ -110,16 +121,16 @@ class Source:
         return Part(rows, end_ns)
 
     def _policy_names(self) -> list[str]:
-        query = f"SHOW RETENTION POLICIES ON {name(self.database)}"
-        return [row["name"] for row in self._ask(lambda: self._server.rows(query))]
+        query = f"SHOW RETENTION POLICIES ON {quoted(self.database)}"
+        return [row["name"] for row in self._ask(lambda: self._influx.query(query))]
 
     def _one(self, policy: str, order: str) -> dict[str, Any]:
         query = f"SELECT * FROM {self._at(policy)} ORDER BY time {order} LIMIT 1"  # noqa: S608
-        rows = self._ask(lambda: self._server.rows(query))
+        rows = self._ask(lambda: self._influx.query(query))
         return rows[0] if rows else {}
 
     def _at(self, policy: str) -> str:
-        return f"{name(self.database)}.{name(policy)}.{name(MEASUREMENT)}"
+        return f"{quoted(self.database)}.{quoted(policy)}.{quoted(MEASUREMENT)}"
 
     def _found(self, prefixes: Mapping[str, str], columns: set[str]) -> dict[str, str]:
         """Return the meters that are there; raises `ImportFailedError` for half a meter."""

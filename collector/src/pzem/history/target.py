@@ -7,14 +7,16 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pzem.history.database import ImportFailedError, Server, name, text
+from pzem.history import ImportFailedError
 from pzem.history.levels import LEVELS, NS
+from pzem.influx import Influx, InfluxError, Verdict, quoted
 
 RAW: Final = "raw"
 MARGIN_NS: Final = 24 * 3600 * NS
 """What would leave the raw level within a day goes to the coarser ones only."""
 
 _LONGEST_BUCKET_NS: Final = 26 * 3600 * NS
+_DROPPED = re.compile(r"dropped=(\d+)")
 _UNITS_S: Final = {"w": 604_800, "d": 86_400, "h": 3600, "m": 60, "s": 1}
 
 
@@ -55,18 +57,18 @@ class Target:
     """The database that the collector writes to."""
 
     def __init__(
-        self, server: Server, database: str, ask: Callable[[Callable[[], Any]], Any]
+        self, influx: Influx, database: str, ask: Callable[[Callable[[], Any]], Any]
     ) -> None:
-        self.server = server
+        self._influx = influx
         self.database = database
         self._ask = ask
-        query = f"SHOW RETENTION POLICIES ON {name(database)}"
-        policies = ask(lambda: server.rows(query))
+        query = f"SHOW RETENTION POLICIES ON {quoted(database)}"
+        policies = ask(lambda: influx.query(query))
         names = [row["name"] for row in policies]
         raw = next((row for row in policies if row["name"] == RAW), None)
         raw = raw or next((row for row in policies if row["default"]), None)
         if raw is None:
-            raise ImportFailedError(f"database {database} at {server.url} has no default policy")
+            raise ImportFailedError(f"database {database} at {influx.url} has no default policy")
         self.levels = Levels(
             raw["name"],
             duration_s(raw["duration"]),
@@ -74,8 +76,35 @@ class Target:
         )
 
     def write(self, policy: str, lines: Sequence[str]) -> tuple[int, str]:
-        """Store `lines` in one level; return how many were refused for good, and why."""
-        return self.server.write(self.database, policy, lines)
+        """Store `lines` (times in ns) in one level; return how many were refused, and why.
+
+        Raises `InfluxError` where nothing of them is known to be stored.
+        """
+        verdict = self._influx.write(lines, policy)
+        if verdict is Verdict.STORED:
+            return 0, ""
+        why = self._influx.why
+        dropped = _DROPPED.search(why)
+        if verdict is Verdict.PARTLY and dropped is not None:
+            return int(dropped[1]), why
+        if verdict is Verdict.TOO_LARGE and len(lines) > 1:
+            half = len(lines) // 2
+            first = self.write(policy, lines[:half])
+            second = self.write(policy, lines[half:])
+            return first[0] + second[0], first[1] or second[1]
+        raise self._influx.error
+
+    def memory_mb(self) -> float | None:
+        """Return the server's own memory in 10^6 bytes; None if it does not tell.
+
+        Measured, this is RssAnon and a dozen MB; files that are mapped are not in it.
+        Raises nothing: nothing depends on it.
+        """
+        try:
+            told = self._influx.statistics()["memstats"]
+            return (float(told["Sys"]) - float(told["HeapReleased"])) / 1e6
+        except (InfluxError, ValueError, TypeError, KeyError):
+            return None
 
     def live(self, meters: Iterable[str]) -> Live:
         """Look for the first live readings; only they have a frequency."""
@@ -105,10 +134,11 @@ class Target:
 
     def _first(self, meter: str, field: str, policy: str, since_ns: int = 0) -> tuple[int, float]:
         query = (
-            f"SELECT first({name(field)}) FROM {self._at(policy)} "  # noqa: S608 - quoted
-            f"WHERE meter = {text(meter)} AND time >= {since_ns}"
+            f"SELECT first({quoted(field)}) FROM {self._at(policy)} "  # noqa: S608 - quoted
+            "WHERE meter = $meter AND time >= $since_ns"
         )
-        rows = self._ask(lambda: self.server.rows(query))
+        bound = {"meter": meter, "since_ns": since_ns}
+        rows = self._ask(lambda: self._influx.query(query, bound))
         return (rows[0]["time"], rows[0]["first"]) if rows else (0, 0.0)
 
     def _joint(self, meter: str, start_ns: int, policy: str) -> tuple[int, float, float] | None:
@@ -117,13 +147,14 @@ class Target:
             return None
         query = (
             f'SELECT "energy_wh" FROM {self._at(policy)} '  # noqa: S608 - quoted
-            f"WHERE meter = {text(meter)} AND time = {time_ns}"
+            "WHERE meter = $meter AND time = $time_ns"
         )
-        rows = self._ask(lambda: self.server.rows(query))
+        bound = {"meter": meter, "time_ns": time_ns}
+        rows = self._ask(lambda: self._influx.query(query, bound))
         return (time_ns, float(rows[0]["energy_wh"]), float(lifetime_wh)) if rows else None
 
     def _at(self, policy: str) -> str:
-        return f'{name(self.database)}.{name(policy)}."meter"'
+        return f'{quoted(self.database)}.{quoted(policy)}."meter"'
 
 
 def _earliest(times_ns: Iterable[int]) -> int | None:

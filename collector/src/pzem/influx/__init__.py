@@ -1,6 +1,14 @@
 """Delivery to InfluxDB 1.x, and questions to it."""
 
-from pzem.influx.client import REQUEST_S, Influx, InfluxError, Verdict
+from pzem.influx.client import REQUEST_S, Influx, InfluxError, InfluxRefusalError, Verdict, quoted
 from pzem.influx.writer import Writer
 
-__all__ = ["REQUEST_S", "Influx", "InfluxError", "Verdict", "Writer"]
+__all__ = [
+    "REQUEST_S",
+    "Influx",
+    "InfluxError",
+    "InfluxRefusalError",
+    "Verdict",
+    "Writer",
+    "quoted",
+]

@@ -33,8 +33,23 @@ VERSION_HEADER: Final = "X-Influxdb-Version"
 """What InfluxDB says with each answer."""
 
 
+_PASSING: Final = (
+    "timeout",
+    "interrupted",
+    "limit exceeded",
+    "not execute",
+    "engine is closed",
+    "is disabled",
+)
+"""Words of errors that are over when the server is less busy, or up again."""
+
+
 class InfluxError(PzemError):
-    """The database did not answer a question; it may do so later."""
+    """The database did not do what it was asked for; it may do so later."""
+
+
+class InfluxRefusalError(InfluxError):
+    """It will not do so however often it is asked; somebody has to mend something."""
 
 
 class Verdict(Enum):
@@ -52,19 +67,37 @@ class Verdict(Enum):
 class Influx:
     """One connection to the database. Safe to use from one thread."""
 
-    def __init__(self, settings: InfluxSettings, request_s: float = REQUEST_S) -> None:
-        """Read the password; raises `ConfigError` if it cannot be read."""
+    def __init__(
+        self, settings: InfluxSettings, request_s: float = REQUEST_S, precision: str = "s"
+    ) -> None:
+        """Read the password; raises `ConfigError` if it cannot be read.
+
+        `precision`: the unit of all times, `s` or `ns`.
+        """
         self._settings = settings
+        self._precision = precision
         self._request_s = request_s
         self._is_influx = False
+        self._is_refusal = False
         self._client = self._connect()
         self.why = ""
         """Why the last request was not stored, in one line for people."""
 
-    def write(self, lines: Sequence[str]) -> Verdict:
-        """Send `lines` in one request."""
+    @property
+    def url(self) -> str:
+        """The server's address."""
+        return self._settings.url.rstrip("/")
+
+    @property
+    def error(self) -> InfluxError:
+        """What to raise where the last request has failed."""
+        what = InfluxRefusalError if self._is_refusal else InfluxError
+        return what(f"{self.url}: {self.why}")
+
+    def write(self, lines: Sequence[str], policy: str = "") -> Verdict:
+        """Send `lines` in one request, for the retention policy `policy` or the default one."""
         body = ("\n".join(lines) + "\n").encode(errors="replace")
-        params = {"db": self._settings.database, "precision": "s"}
+        params = {"db": self._settings.database, "rp": policy, "precision": self._precision}
         response, verdict = self._request("write", params, body)
         if response is not None and response.status_code != 204:
             self.why = f"what answers is not InfluxDB (HTTP {response.status_code})"
@@ -72,39 +105,59 @@ class Influx:
         return verdict
 
     def query(self, text: str, params: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
-        """Run InfluxQL and return its rows; tags and fields alike are keys, `time` in s.
+        """Run InfluxQL and return its rows; tags, fields and `time` alike are keys.
 
         `params` are values for the `$name` in its WHERE clause. Raises `InfluxError`.
         """
         fields = {
             "q": text,
             "db": self._settings.database,
-            "epoch": "s",
+            "epoch": self._precision,
             "params": json.dumps(dict(params or {})),
         }
-        response, _ = self._request("query", fields, None)
-        if response is None:
-            raise InfluxError(self.why)
+        document = self._document("query", "POST", fields)
         try:
-            return _rows(response.json())
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            self.why = "what answers is not InfluxDB"
-            raise InfluxError(self.why) from error
+            for result in document["results"]:
+                if "error" in result:
+                    self.why = _one_line(result["error"])
+                    self._is_refusal = not any(word in self.why for word in _PASSING)
+                    raise self.error
+            return _rows(document)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise self._not_influx() from error
+
+    def statistics(self) -> dict[str, Any]:
+        """Return what the server counts about itself. Raises `InfluxError`."""
+        statistics: dict[str, Any] = self._document("debug/vars", "GET", {})
+        return statistics
 
     def close(self) -> None:
         """Close the connection."""
         self._client.close()
 
+    def _document(self, path: str, method: str, params: Mapping[str, str]) -> Any:  # noqa: ANN401
+        response, _ = self._request(path, params, None, method)
+        if response is None:
+            raise self.error
+        try:
+            return response.json()
+        except ValueError as error:
+            raise self._not_influx() from error
+
+    def _not_influx(self) -> InfluxError:
+        self.why = "what answers is not InfluxDB"
+        return self.error
+
     def _request(
-        self, path: str, params: Mapping[str, str], body: bytes | None
+        self, path: str, params: Mapping[str, str], body: bytes | None, method: str = "POST"
     ) -> tuple[requests.Response | None, Verdict]:
         """Send one request; return the answer if it is InfluxDB's and good, and the verdict."""
-        self._is_influx = False
+        self._is_influx = self._is_refusal = False
         started_s = time.monotonic()
         try:
             response = self._client.request(
                 path,
-                "POST",
+                method,
                 params=dict(params),
                 data=body,
                 expected_response_code=204 if path == "write" else 200,
@@ -127,6 +180,7 @@ class Influx:
 
     def _client_error(self, error: InfluxDBClientError) -> Verdict:
         self.why = _words(error.content)
+        self._is_refusal = self._is_influx
         if error.code in (401, 403):
             login = (
                 f"user {self._settings.username}" if self._settings.password_file else "no log-in"
@@ -213,11 +267,15 @@ def _speaks_as_influx(response: requests.Response) -> bool:
     return response.status_code == 400 and said.startswith(("partial write", "unable to parse"))
 
 
+def quoted(name: str) -> str:
+    """Spell an identifier for InfluxQL."""
+    escaped = name.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
 def _rows(document: dict[str, Any]) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for result in document["results"]:
-        if "error" in result:
-            raise InfluxError(_one_line(result["error"]))
         for series in result.get("series", []):
             tags = series.get("tags", {})
             columns = series["columns"]
