@@ -42,7 +42,7 @@ def world(tmp_path: Path) -> World:
     world.run(60)
     world.generator, world.on_generator = 1800.0, True
     world.run(3600)
-    world.legs, world.on_generator, world.generator = {"mainA": 9.0, "mainB": 9.0}, False, None
+    world.legs, world.on_generator, world.generator = {"mainA": 200.0, "mainB": 90.0}, False, None
     world.run(600)
     world.stop()
     world.run(90)
