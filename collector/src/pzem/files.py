@@ -7,13 +7,13 @@ import stat
 from pathlib import Path
 
 
-def read_small(path: Path, most_bytes: int, *, may_be_pipe: bool = False) -> bytes:
-    """Return what the regular file at `path` holds, or what comes out of a pipe.
+def read_small(path: Path, most_bytes: int, *, any_kind: bool = False) -> bytes:
+    """Return what the file at `path` holds, which is a regular one unless it may be of `any_kind`.
 
-    Raises `OSError` if it cannot be read, is something else or holds more than `most_bytes`.
+    Raises `OSError` if it cannot be read, or is none such, or holds more than `most_bytes`.
     """
-    mode = path.stat().st_mode  # before it is opened, which a device may take for an order
-    if not (stat.S_ISREG(mode) or (may_be_pipe and stat.S_ISFIFO(mode))):
+    # Looked at before it is opened: a pipe may wait for ever, a device take it for an order.
+    if not any_kind and not stat.S_ISREG(path.stat().st_mode):
         raise OSError(errno.EINVAL, "not a regular file", str(path))
     with path.open("rb") as stream:
         content = stream.read(most_bytes + 1)
