@@ -6,11 +6,13 @@ import io
 import json
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from pzem import __version__
 from pzem.cli import main
 from pzem.frames import RESET_ENERGY
 from pzem.line import Line
@@ -363,6 +365,12 @@ def test_check_config_says_what_is_wrong(config: Path, capsys: pytest.CaptureFix
     assert capsys.readouterr().err == (
         f"pzem: {config}:9: meters[2].address: 0 is not the address of a meter; use 1 to 247\n"
     )
+
+
+@pytest.mark.parametrize("module", ["pzem", "pzem.cli"])
+def test_the_package_is_the_command(module: str) -> None:
+    shown = subprocess.check_output([sys.executable, "-m", module, "--version"], text=True)
+    assert shown == f"pzem {__version__}\n"
 
 
 def test_output_that_nobody_reads_is_no_traceback(config: Path) -> None:
