@@ -19,6 +19,7 @@ from pzem.line import Line
 from pzem.testing import SimulatedMeter, Simulator
 from support import PZEM, meter
 
+EMPTY_LEDGER = '{"alive": [0, 0.0, "boot", true], "records": []}'
 CONFIG = """
 ports = ["{dev}/tty*"]
 [[meters]]
@@ -373,9 +374,21 @@ def test_the_package_is_the_command(module: str) -> None:
     assert shown == f"pzem {__version__}\n"
 
 
-def test_output_that_nobody_reads_is_no_traceback(config: Path) -> None:
-    script = f"{' '.join(PZEM)} simulate --help | true"
+@pytest.mark.parametrize("command", ["--help", "check-config", "outages --csv"])
+@pytest.mark.parametrize(
+    ("end", "said"),
+    [("| sleep 0", ""), ("> /dev/full", "pzem: No space left on device\n"), (">&-", "")],
+)
+def test_output_that_nobody_takes_is_one_line_at_most(
+    config: Path, tmp_path: Path, command: str, end: str, said: str
+) -> None:
+    (tmp_path / "outages.json").write_text(EMPTY_LEDGER)
+    config.write_text(f'state_dir = "{tmp_path}"\n{config.read_text()}')
+    words = command if command == "--help" else f"{command} --config {config}"
+    script = f"unset PYTHONUNBUFFERED; {' '.join(PZEM)} {words} {end}"
     finished = subprocess.run(
         ["sh", "-c", script], check=False, capture_output=True, text=True, timeout=60
     )
     assert "Traceback" not in finished.stderr
+    assert "ignored" not in finished.stderr
+    assert finished.stderr.endswith(said)
