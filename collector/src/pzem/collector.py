@@ -214,7 +214,7 @@ class Collector:
         sample = Sample(moment, self._pi_feed.judge(outcomes, self._ports.homes()))
         energies = self._lifetime.take(sample)
         depth = self._depth = self._spool.depth()
-        stuck = {name for name, energy in energies.items() if energy.estimated}
+        stuck = {name for name, energy in energies.items() if energy.is_stuck}
         oldest_age_s = None if depth.oldest_s is None else float(moment.unix_s - depth.oldest_s)
         system = SystemState(self._timekeeper.is_true, depth.blocks, oldest_age_s, depth.trouble)
         return Cycle(

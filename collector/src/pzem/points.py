@@ -78,7 +78,7 @@ def meter_fields(reading: Reading) -> dict[str, float]:
 
 
 def energy_fields(energy: MeterEnergy | None) -> dict[str, float]:
-    """Return the lifetime energy in Wh, where it is known, and whether it is an estimate."""
+    """Return the lifetime energy in Wh, if it is known, and whether its last step is estimated."""
     if energy is None or energy.lifetime_wh is None:
         return {}
     return {

@@ -42,6 +42,7 @@ from pzem import __version__
 from pzem.announcer import SURE_AFTER_CYCLES
 from pzem.config import OWN_SUPPLY, Config
 from pzem.errors import PzemError, why
+from pzem.files import read_small
 from pzem.health import Health
 from pzem.meter import NO_ANSWER, Outcome
 from pzem.moment import Moment
@@ -50,6 +51,8 @@ from pzem.registers import Reading
 
 SCHEMA: Final = 1
 FILE_NAME: Final = "status.json"
+MAX_BYTES: Final = 2**20
+"""More than the status of as many meters as there are addresses."""
 OLD_CYCLES: Final = 3
 OLD_S: Final = 20.0
 """A status is old after this many cycles and as many seconds: a port that hangs makes one
@@ -288,7 +291,8 @@ def read(folder: Path) -> dict[str, Any]:
     """
     file = folder / FILE_NAME
     try:
-        document = json.loads(file.read_bytes())
+        document = json.loads(read_small(file, MAX_BYTES))
+        json.dumps(document, allow_nan=False)
     except FileNotFoundError as error:
         raise StatusError(
             f"the collector is not running, or has started just now: there is no {file} "
@@ -296,8 +300,8 @@ def read(folder: Path) -> dict[str, Any]:
         ) from error
     except OSError as error:
         raise StatusError(f"{file} cannot be read: {why(error)}") from error
-    except ValueError as error:
-        raise StatusError(f"{file} is not a status") from error
+    except (ValueError, RecursionError) as error:
+        raise not_a_status(folder) from error
     schema = document.get("schema") if isinstance(document, dict) else None
     if schema != SCHEMA:
         raise StatusError(
@@ -305,6 +309,11 @@ def read(folder: Path) -> dict[str, Any]:
             "(systemctl restart pzem)"
         )
     return dict(document)
+
+
+def not_a_status(folder: Path) -> StatusError:
+    """Return what to raise where the status in `folder` holds something else than its schema."""
+    return StatusError(f"{folder / FILE_NAME} is not a status (systemctl restart pzem)")
 
 
 def age_s(document: Mapping[str, Any], boot_id: str, monotonic_s: float) -> float | None:

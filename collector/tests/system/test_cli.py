@@ -6,17 +6,20 @@ import io
 import json
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from pzem import __version__
 from pzem.cli import main
 from pzem.frames import RESET_ENERGY
 from pzem.line import Line
 from pzem.testing import SimulatedMeter, Simulator
 from support import PZEM, meter
 
+EMPTY_LEDGER = '{"alive": [0, 0.0, "boot", true], "records": []}'
 CONFIG = """
 ports = ["{dev}/tty*"]
 [[meters]]
@@ -365,9 +368,27 @@ def test_check_config_says_what_is_wrong(config: Path, capsys: pytest.CaptureFix
     )
 
 
-def test_output_that_nobody_reads_is_no_traceback(config: Path) -> None:
-    script = f"{' '.join(PZEM)} simulate --help | true"
+@pytest.mark.parametrize("module", ["pzem", "pzem.cli"])
+def test_the_package_is_the_command(module: str) -> None:
+    shown = subprocess.check_output([sys.executable, "-m", module, "--version"], text=True)
+    assert shown == f"pzem {__version__}\n"
+
+
+@pytest.mark.parametrize("command", ["--help", "check-config", "outages --csv"])
+@pytest.mark.parametrize(
+    ("end", "said"),
+    [("| sleep 0", ""), ("> /dev/full", "pzem: No space left on device\n"), (">&-", "")],
+)
+def test_output_that_nobody_takes_is_one_line_at_most(
+    config: Path, tmp_path: Path, command: str, end: str, said: str
+) -> None:
+    (tmp_path / "outages.json").write_text(EMPTY_LEDGER)
+    config.write_text(f'state_dir = "{tmp_path}"\n{config.read_text()}')
+    words = command if command == "--help" else f"{command} --config {config}"
+    script = f"unset PYTHONUNBUFFERED; {' '.join(PZEM)} {words} {end}"
     finished = subprocess.run(
         ["sh", "-c", script], check=False, capture_output=True, text=True, timeout=60
     )
     assert "Traceback" not in finished.stderr
+    assert "ignored" not in finished.stderr
+    assert finished.stderr.endswith(said)

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import time
 from collections import defaultdict
@@ -466,6 +467,28 @@ def test_interrupted_and_resumed_equals_uninterrupted(
     assert json.loads(capsys.readouterr().out) == report
     assert place.everything() == resumed
     assert report["rows"] == len(list(EVENTFUL.rows()))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_ended_by_a_signal_it_says_that_it_goes_on(
+    place: Place,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    number: signal.Signals,
+) -> None:
+    place.store(EVENTFUL.lines())
+    genuine = Target.write
+
+    def ended(*args: Any) -> object:  # noqa: ANN401
+        signal.raise_signal(number)
+        return genuine(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Target, "write", ended)
+        assert place.run("--yes") == 130
+    assert "the same command goes on where it stands" in capsys.readouterr().err
+    assert place.run("--yes") == 0
+    assert "is not complete; it goes on" in capsys.readouterr().err
 
 
 def test_a_server_that_goes_away_in_the_middle_is_waited_for(

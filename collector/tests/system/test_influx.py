@@ -668,6 +668,66 @@ class TestProvisional:
         rows = influxd.query("SELECT watts FROM meter", database)
         assert [row["time"] for row in rows] == [NOW + 5 + 5 * number for number in range(10)]
 
+    def test_a_question_that_fails_is_said_once_and_asked_again(
+        self,
+        influxd: Influxd,
+        database: str,
+        spool: Spool,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        monkeypatch.setattr("pzem.spool.spool.COMMIT_S", 0.05)
+        influx = Influx(InfluxSettings(influxd.url, database))
+        query, asked = influx.query, 0
+
+        def refuse(text: str, params: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+            nonlocal asked
+            asked += 1
+            raise InfluxError("not authorized to read")
+
+        influx.query = refuse  # type: ignore[method-assign]
+        writer = Writer(spool, influx)
+        spool.put(block(0))
+        assert writer.step()
+        spool.put(Block(Moment(NOW + 5, 105.0, "boot", is_true=False), ("meter watts=1.0",)))
+        spool.show_undated(NOW - 100.0, 5)
+        for _ in range(3):
+            writer._special_from = 0.0  # when it is asked again
+            assert writer.step()
+        assert asked == 3
+        assert caplog.messages == [
+            "InfluxDB does not tell its last slot, after which provisional ones are to lie: not "
+            "authorized to read; it is tried again"
+        ]
+        influx.query = query  # type: ignore[method-assign]
+        writer._special_from = 0.0
+        assert writer.step()
+        eventually(lambda: writer.step() and len(watts(influxd, database)) == 2, "it is shown")
+
+    def test_an_absent_server_is_called_absent_before_anything_can_be_sent(
+        self, spool: Spool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr("pzem.spool.spool.COMMIT_S", 0.05)
+        caplog.set_level(logging.INFO)
+        with Influxd() as server:
+            server.query("CREATE DATABASE housePower")
+            server.stop()
+            writer = Writer(spool, Influx(InfluxSettings(server.url)))
+            spool.put(Block(Moment(NOW, 100.0, "boot", is_true=False), ("meter watts=1.0",)))
+            spool.show_undated(NOW - 100.0, 5)
+            for _ in range(3):
+                writer._special_from = 0.0  # when it is asked again
+                assert writer.step()
+            assert writer.why == "no connection"
+            server.start()
+            writer._special_from = 0.0
+            eventually(lambda: writer.step() and writer.last_write_s is not None, "it is shown")
+        said = "InfluxDB takes no data: no connection; it is kept and tried again"
+        assert caplog.messages[0] == said
+        assert caplog.messages[1].startswith("InfluxDB takes data again, after ")
+        assert len(caplog.messages) == 2
+        assert not writer.why
+
     def test_an_erasure_that_fails_holds_up_nothing_else(
         self,
         influxd: Influxd,
@@ -701,6 +761,7 @@ class TestProvisional:
         writer.stop(timeout_s=10)
         spool.close()
         assert caplog.text.count("not authorized to DELETE") == 1
+        assert "does not erase what was shown at a provisional time" in caplog.text
         assert Spool(tmp_path, "boot", 10_000_000, background=False).depth().blocks == 2
         # the third block's true slot is free of provisional points: it was delivered
 

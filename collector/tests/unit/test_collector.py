@@ -245,6 +245,23 @@ def test_a_register_near_its_end_is_set_back_after_its_reading(bench: Bench) -> 
     assert len(shown) == 4
 
 
+def test_a_register_that_stands_still_is_an_alarm_until_it_moves(bench: Bench) -> None:
+    bench.recall.answer = Answer({}, None)
+    loaded = replace(READING, amps=60.0, watts=7200.0)
+    bench.ports.outcomes["m1"] = loaded
+
+    def move() -> None:
+        bench.ports.outcomes["m1"] = replace(loaded, energy_wh=5001.0)
+
+    bench.run(20, *[nothing] * 18, move)
+    stuck = [f"alarm_state,kind=register_stuck,meter=m1 active={n}.0" for n in (0, 1)]
+    assert stuck[1] in bench.blocks[17].lines
+    assert field(bench.blocks[17], "m1", "lifetime_estimated") == 1
+    assert stuck[0] in bench.blocks[18].lines
+    assert field(bench.blocks[18], "m1", "lifetime_estimated") == 1, "up to here"
+    assert field(bench.blocks[19], "m1", "lifetime_estimated") == 0
+
+
 def test_who_does_not_want_that_is_heeded(bench: Bench) -> None:
     bench.config = replace(bench.config, house=HouseSettings(energy_reset=False))
     bench.recall.answer = Answer({}, None)

@@ -3,8 +3,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import zoneinfo
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 
@@ -230,6 +231,16 @@ def test_everything_can_be_set() -> None:
         (
             "state_dir = ''\n" + METERS,
             'pzem.toml:1: state_dir: empty; leave it out for "/var/lib/pzem"',
+        ),
+        (
+            "state_dir = 'var/lib/pzem'\n" + METERS,
+            'pzem.toml:1: state_dir: "var/lib/pzem" does not begin with /; write the whole path, '
+            'such as "/var/lib/pzem"',
+        ),
+        (
+            "runtime_dir = '~/run'\n" + METERS,
+            'pzem.toml:1: runtime_dir: "~/run" does not begin with /; write the whole path, '
+            'such as "/run/pzem"',
         ),
         (
             "runtime_dir = 5\n" + METERS,
@@ -544,6 +555,24 @@ def test_unreadable_file_is_one_line(tmp_path: Path, content: bytes | None) -> N
     assert len(error.value.lines) == 1
 
 
+@pytest.mark.parametrize("content", [b"#" * (config.MAX_BYTES + 1), None])
+def test_a_file_without_end_is_one_line(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "pzem.toml"
+    path.symlink_to("/dev/zero") if content is None else path.write_bytes(content)
+    with pytest.raises(ConfigError) as error:
+        config.load(path)
+    assert error.value.lines == (f"{path}: cannot be read: larger than 1048576 bytes",)
+
+
+def test_it_may_come_through_a_pipe(tmp_path: Path) -> None:
+    pipe = tmp_path / "pzem.toml"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=[METERS.replace("\n", "\r\n")])
+    writer.start()
+    assert len(config.load(pipe).meters) == 2
+    writer.join()
+
+
 def test_no_password_file_means_no_authentication() -> None:
     assert InfluxSettings().password() is None
 
@@ -563,3 +592,25 @@ def test_unusable_password_file_is_a_configuration_error(
         secret.write_bytes(os.fsencode(content))
     with pytest.raises(ConfigError, match=r"influxdb\.password_file: "):
         InfluxSettings(password_file=secret).password()
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (Path.mkdir, "not a regular file"),
+        (os.mkfifo, "not a regular file"),
+        (lambda at: at.symlink_to("/dev/zero"), "not a regular file"),
+        (lambda at: at.write_bytes(b"x" * 5000), "larger than 4096 bytes"),
+    ],
+)
+def test_a_password_file_that_is_none_is_said(
+    tmp_path: Path, make: Callable[[Path], None], why: str
+) -> None:
+    secret = tmp_path / "password"
+    make(secret)
+    with pytest.raises(ConfigError) as error:
+        InfluxSettings(password_file=secret).password()
+    assert error.value.lines == (
+        f"influxdb.password_file: cannot read {secret}: {why}; "
+        "mend the file, or take the key out if InfluxDB asks for no password",
+    )

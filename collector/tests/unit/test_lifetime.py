@@ -234,20 +234,32 @@ class TestStandingStill:
         with caplog.at_level(logging.INFO):
             for _ in range(11):
                 assert bench.shows(1001, watts=3600) == 1001
-                assert not bench.energy.estimated
+                assert bench.energy == MeterEnergy(1001, estimated=False)
             assert bench.shows(1001, watts=3600) == 1061
-            assert bench.energy.estimated
+            assert bench.energy == MeterEnergy(1061, estimated=True, is_stuck=True)
             assert bench.shows(1001, watts=3600) == 1066
             # 5 Wh of the last cycle are estimated too, and the register's one is in them.
             assert bench.shows(1002, watts=3600) == 1071
-            assert not bench.energy.estimated
+            assert bench.energy == MeterEnergy(1071, estimated=True)
             assert bench.shows(1007, watts=3600) == 1076
+            assert bench.energy == MeterEnergy(1076, estimated=False)
         assert caplog.text.count("stands still") == caplog.text.count("moves again") == 1
 
     def test_what_it_catches_up_is_not_counted_twice(self, bench: Bench) -> None:
         bench.shows(*[1001] * 62, watts=3600)
-        assert bench.energy == MeterEnergy(1001 + 61 * 5, estimated=True)
-        assert bench.shows(1001 + 62 * 5, *[1001 + 63 * 5] * 3, watts=3600) == 1001 + 63 * 5
+        assert bench.energy == MeterEnergy(1001 + 61 * 5, estimated=True, is_stuck=True)
+        assert bench.shows(1001 + 62 * 5, watts=3600) is None
+        assert bench.shows(*[1001 + 63 * 5] * 3, watts=3600) == 1001 + 63 * 5
+        assert bench.energy == MeterEnergy(1001 + 63 * 5, estimated=False)
+
+    def test_an_estimate_that_is_shown_later_is_marked_then(self, bench: Bench) -> None:
+        bench.shows(*[1001] * 62, watts=3600)  # 1306 with what is estimated
+        assert bench.shows(1251, 1251, watts=3600) is None  # as after a false reading
+        assert not bench.energy.estimated
+        assert bench.shows(1251, watts=0) == 1311  # by power up to the first of them
+        assert bench.energy == MeterEnergy(1311, estimated=True)
+        assert bench.shows(1251, watts=0) == 1311
+        assert bench.energy == MeterEnergy(1311, estimated=False)
 
     def test_a_short_one_is_caught_up_too(self, bench: Bench) -> None:
         """With a meter that shows its count each minute, say."""

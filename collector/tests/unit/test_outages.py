@@ -9,6 +9,7 @@ import pytest
 
 from ledger_world import OWN, PANEL, STARTS_S, T0, Row, World
 from pzem.config import MeterSettings
+from pzem.house.outages import CARD_WAIT_S, SAVE_OPEN_S
 
 HOUR = 3600
 GENERATOR_W = 1800.0
@@ -797,18 +798,30 @@ class TestStateFile:
         own.run(HOUR)
         assert own.kept.saves == 12
 
-    def test_a_card_that_cannot_be_written_is_tried_each_minute(self, tmp_path: Path) -> None:
+    def test_a_point_waits_until_its_time_is_on_the_card(
+        self, own: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(own.kept, "is_saved", lambda: False)
+        utility_fails(own)
+        own.run(int(CARD_WAIT_S))
+        assert own.of("outage") == []
+        (kept,) = (r for r in json.loads(own.file.read_text())["records"] if r["kind"] == "outage")
+        monkeypatch.undo()
+        own.run(5)
+        (outage,) = own.of("outage")
+        assert outage["time"] == kept["stamp"]
+
+    def test_a_card_that_cannot_be_written_keeps_no_point_back(self, tmp_path: Path) -> None:
         world = World(tmp_path / "missing", OWN)
         world.start()
-        world.kept.saves = 0
-        world.run(600)
-        assert world.kept.saves == 10
         utility_fails(world)
+        world.run(int(CARD_WAIT_S))
+        assert world.of("outage") == []
         world.run(60)
         (outage,) = world.of("outage")
         assert outage["open"] == 1.0
         (tmp_path / "missing").mkdir()
-        world.run(60)
+        world.run(int(SAVE_OPEN_S))
         assert json.loads(world.file.read_text())["records"]
 
     def test_old_records_leave_the_file(self, own: World) -> None:

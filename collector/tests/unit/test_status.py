@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import contextlib
 import copy
+import io
 import json
 import logging
 import os
+import re
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pzem import cli, status
 from pzem.cli import status as command
@@ -28,6 +33,12 @@ METERS = (
     MeterSettings("mainB", 5, "utility", "B", "panel_b"),
     MeterSettings("gen", 6, "generator", None, "panel_a"),
 )
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=5,
+)
+"""As JSON, or nearly: NaN too."""
 OWN = (
     MeterSettings("main", 4, "utility", None, "own"),
     MeterSettings("gen", 6, "generator", None, "own"),
@@ -283,20 +294,27 @@ def test_the_end_takes_the_status_away(house: House, caplog: pytest.LogCaptureFi
 @pytest.mark.parametrize(
     ("content", "why"),
     [
+        ("", "is not a status"),
         ("{", "is not a status"),
+        ("\xff", "is not a status"),
+        ("[" * 100_000, "is not a status"),
+        ('{"schema": NaN}', "is not a status"),
+        ('{"schema": 1, "interval_s": 1e999}', "is not a status"),
+        (" " * (status.MAX_BYTES + 1), "cannot be read: larger than"),
         ("[]", "another version of the collector, schema None"),
         ('{"schema": 99}', "another version of the collector, schema 99"),
     ],
 )
 def test_what_is_no_status_of_this_version_is_said(tmp_path: Path, content: str, why: str) -> None:
-    (tmp_path / status.FILE_NAME).write_text(content)
+    (tmp_path / status.FILE_NAME).write_text(content, encoding="latin-1")
     with pytest.raises(StatusError, match=why):
         status.read(tmp_path)
 
 
-def test_a_status_that_is_no_file_is_said(tmp_path: Path) -> None:
-    (tmp_path / status.FILE_NAME).mkdir()
-    with pytest.raises(StatusError, match="cannot be read: Is a directory"):
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda at: at.symlink_to("/dev/zero")])
+def test_a_status_that_is_no_file_is_said(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    make(tmp_path / status.FILE_NAME)
+    with pytest.raises(StatusError, match="cannot be read: not a regular file"):
         status.read(tmp_path)
 
 
@@ -523,6 +541,51 @@ def test_an_old_status_is_not_taken_for_the_state(
     assert "crc" in shown.out
     assert call("--json", later_s=200.0, boot_id=boot_id) == 1
     assert json.loads(capsys.readouterr().out)["running"] is False
+
+
+@given(data=st.data())
+def test_whatever_the_file_holds_is_shown_or_one_line(
+    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("run")
+    house = House(folder)
+    alarms = [Alarm("volts_low", "mainA")]
+    document = house.cycle(
+        9, alarms=alarms, outcomes={"gen": Faulty("crc")}, spool=Depth(1, 1, 9, T0, 1, "full")
+    )
+    node: Any = document
+    path = [data.draw(st.sampled_from(sorted(node)))]
+    while node[path[-1]] and isinstance(node[path[-1]], dict | list) and data.draw(st.booleans()):
+        node = node[path[-1]]
+        keys = sorted(node) if isinstance(node, dict) else range(len(node))
+        path.append(data.draw(st.sampled_from(keys)))
+    if isinstance(node, dict) and data.draw(st.booleans()):
+        del node[path[-1]]
+    else:
+        node[path[-1]] = data.draw(ANYTHING)
+    (folder / status.FILE_NAME).write_text(json.dumps(document))
+    said = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as shown:
+        patch.setattr(command, "_now", lambda: (BOOT, house.monotonic_s))
+        patch.setattr(command, "load", lambda path: house.config)
+        with contextlib.redirect_stderr(said):
+            code = cli.main(["status", *data.draw(st.sampled_from([[], ["--json"]]))])
+    assert code == (1 if said.getvalue() else 0)
+    if not shown.getvalue():
+        assert re.fullmatch(r"pzem: \S+status\.json (is not|was) .+\n", said.getvalue())
+
+
+def test_a_status_that_is_too_deep_to_print_is_one_line(
+    house: House, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = house.cycle()
+    (house.folder / status.FILE_NAME).write_text(
+        json.dumps(document)[:-1] + ', "deep": ' + "[" * 2000 + "]" * 2000 + "}"
+    )
+    assert call("--json") == 1
+    shown = capsys.readouterr()
+    assert not shown.out
+    assert shown.err.endswith("status.json is not a status (systemctl restart pzem)\n")
 
 
 def test_without_a_collector_there_is_nothing_to_show(

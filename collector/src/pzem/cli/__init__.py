@@ -28,9 +28,12 @@ INTERRUPTED = 130
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    args = build_parser().parse_args(argv)
     try:
-        return int(args.command(args))
+        try:
+            args = build_parser().parse_args(argv)
+            return int(args.command(args))
+        finally:
+            _flush()
     except ConfigError as error:
         for line in error.lines:
             complain(line)
@@ -40,11 +43,21 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read the output has gone; Python would complain once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        pass  # whoever read the output has gone
     except OSError as error:
         complain(f"{error.filename}: {why(error)}" if error.filename else why(error))
     return FAILED
+
+
+def _flush() -> None:
+    """Have the output written now; at exit Python itself would complain, and not in one line."""
+    if sys.stdout is None:  # it was closed by whoever has started this
+        return
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -8,6 +8,7 @@ import fcntl
 import json
 import logging
 import os
+import signal
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -40,6 +41,9 @@ def import_original(args: argparse.Namespace) -> int:
     """Bring the original's history into the database."""
     config = configuration.load(args.config or configuration.DEFAULT_PATH)
     set_up_logging(logging.WARNING)
+    for number in (signal.SIGTERM, signal.SIGHUP):  # a terminal that goes, most often
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
     prefixes = _prefixes(args, config)
     try:
         zone = house_zone(config.house.timezone)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import contextlib
 import csv
+import io
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
@@ -226,7 +226,8 @@ def _json(one: Shown, zone: tzinfo | None) -> dict[str, Any]:
 
 
 def _print_csv(found: Sequence[Shown], zone: tzinfo | None) -> None:
-    writer = csv.writer(sys.stdout, lineterminator="\n")
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("kind", *COLUMNS))
     for one in found:
         fields = {**one.fields, "until": one.fields.get(one.end_name)}
@@ -237,6 +238,7 @@ def _print_csv(found: Sequence[Shown], zone: tzinfo | None) -> None:
                 value = _local(float(value), zone).isoformat()
             cells.append("" if value is None else value)
         writer.writerow((one.kind, *cells))
+    print(text.getvalue(), end="")
 
 
 def _row(one: Shown, zone: tzinfo | None) -> list[str]:

@@ -19,6 +19,16 @@ from pzem.config import DEFAULT_PATH, Config, ConfigError, load
 HEADS: Final = ("meter", "address", "port", *table.READING_HEADS, "life kWh", "state")
 WELL: Final = 0
 NOT_WELL: Final = 1
+MALFORMED: Final = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    OSError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+"""What comes of a document that has the schema's number and something else in it."""
 
 
 def show(args: argparse.Namespace) -> int:
@@ -27,16 +37,19 @@ def show(args: argparse.Namespace) -> int:
     Raises `StatusError` if there is none, `ConfigError` if a configuration that was
     named cannot be used.
     """
-    document = status.read(_runtime_dir(args.config))
-    age_s = status.age_s(document, *_now())
-    running = not status.is_old(document, age_s)
-    said = status.complaints(document) if running else [_old(document, age_s)]
-    if args.json:
-        told = {**document, "age_s": age_s, "running": running, "complaints": said}
-        print(json.dumps(told, indent=1, ensure_ascii=False))
-    else:
-        for line in lines(document, age_s):
-            print(line)
+    folder = _runtime_dir(args.config)
+    document, now = status.read(folder), _now()
+    try:
+        age_s = status.age_s(document, *now)
+        running = not status.is_old(document, age_s)
+        said = status.complaints(document) if running else [_old(document, age_s)]
+        shown = "\n".join(lines(document, age_s))
+        if args.json:
+            told = {**document, "age_s": age_s, "running": running, "complaints": said}
+            shown = json.dumps(told, indent=1, ensure_ascii=False)
+    except MALFORMED as error:
+        raise status.not_a_status(folder) from error
+    print(shown)
     for line in said:
         complain(line)
     return NOT_WELL if said else WELL

@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pzem.config.checking import Checker
 from pzem.config.settings import (
@@ -32,6 +32,7 @@ from pzem.config.settings import (
 from pzem.config.toml_lines import Key, key_lines, syntax_complaint
 from pzem.config.wording import TOML, Notation
 from pzem.errors import why
+from pzem.files import read_small
 
 __all__ = [
     "CLOCK_MODES",
@@ -56,11 +57,15 @@ __all__ = [
     "parse",
 ]
 
+MAX_BYTES: Final = 2**20
+"""Of a configuration; as many meters as there are addresses need less."""
+
 
 def load(path: Path) -> Config:
     """Read and check the configuration at `path`; raises `ConfigError`."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        # It may be written to standard input: of any kind, then.
+        text = read_small(path, MAX_BYTES, any_kind=True).decode("utf-8-sig")
     except FileNotFoundError as error:
         raise ConfigError(
             [f"{path}: no such file; name the configuration with --config PATH"]

@@ -103,10 +103,10 @@ class Checker:
         interval_s = self._interval()
         ports = self._strings("ports", Config.ports, may_be_empty=False)
         exclude_ports = self._strings("exclude_ports", (), may_be_empty=True)
-        state_dir = self._string(self._document, ("state_dir",), str(Config.state_dir))
+        state_dir = self._folder("state_dir", Config.state_dir)
         clock = self._choice(self._document, ("clock",), CLOCK_MODES, Config.clock)
         thermal_zone = self._string(self._document, ("thermal_zone",), str(Config.thermal_zone))
-        runtime_dir = self._string(self._document, ("runtime_dir",), str(Config.runtime_dir))
+        runtime_dir = self._folder("runtime_dir", Config.runtime_dir)
         house = self._house(meters)
         spool = self._spool()
         influxdb = self._influxdb()
@@ -118,13 +118,13 @@ class Checker:
             interval_s=interval_s,
             ports=ports,
             exclude_ports=exclude_ports,
-            state_dir=Path(state_dir),
+            state_dir=state_dir,
             clock=clock,
             thermal_zone=Path(thermal_zone),
             influxdb=influxdb,
             house=house,
             spool=spool,
-            runtime_dir=Path(runtime_dir),
+            runtime_dir=runtime_dir,
         )
 
     def _complain(self, key: Key, problem: str, mend: str) -> None:
@@ -182,6 +182,13 @@ class Checker:
         else:
             return value
         return default
+
+    def _folder(self, key: str, default: Path) -> Path:
+        folder = Path(self._string(self._document, (key,), str(default)))
+        if not folder.is_absolute():
+            mend = f'write the whole path, such as "{default}"'
+            self._complain((key,), f"{show(str(folder))} does not begin with /", mend)
+        return folder
 
     def _choice(
         self, table: Mapping[str, Any], key: Key, choices: tuple[str, ...], default: str

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Final
 
 from pzem.errors import why
+from pzem.files import read_small
 
 DEFAULT_PATH: Final = Path("/etc/pzem/pzem.toml")
 DEFAULT_PASSWORD_FILE: Final = Path("/etc/pzem/influxdb.password")
+MAX_PASSWORD_BYTES: Final = 4096
 
 SUPPLIES: Final = ("utility", "generator", "circuit")
 CLOCK_MODES: Final = ("trust", "wait")
@@ -46,12 +48,12 @@ class InfluxSettings:
     def password(self) -> str | None:
         """Return the password, or None where no authentication is asked for.
 
-        Raises `ConfigError` if the file is missing, unreadable or empty.
+        Raises `ConfigError` if the file is missing, unreadable, empty or no regular file.
         """
         if self.password_file is None:
             return None
         try:
-            password = self.password_file.read_text(encoding="utf-8").strip()
+            password = read_small(self.password_file, MAX_PASSWORD_BYTES).decode().strip()
         except (OSError, UnicodeDecodeError) as error:
             words = why(error) if isinstance(error, OSError) else "not UTF-8 text"
             if not isinstance(error, PermissionError):

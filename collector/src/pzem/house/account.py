@@ -153,6 +153,10 @@ class Account:
         self._is_settled = False
         self._counted_wh = 0.0
         """Used since `_first`."""
+        self.is_estimated = False
+        """Whether what `take` returned last has grown by some power that was integrated."""
+        self._has_estimate = False
+        """Whether what was counted since then is such."""
         self._last: _Mark | None = None
         """The last reading that is believed."""
         self._doubtful: tuple[_Mark, _Mark] | None = None
@@ -167,7 +171,7 @@ class Account:
         self._is_unsteady_said = False
 
     @property
-    def is_estimated(self) -> bool:
+    def is_stuck(self) -> bool:
         """Whether the register stands still under load at present."""
         return self._bridge.is_stuck and self._doubtful is None
 
@@ -184,8 +188,10 @@ class Account:
             log.info("%s: no new meter was seen; it is waited for no longer", self._name)
             self.declaration = None
             self.has_changed = True
+        self.is_estimated = False
         if self._doubtful is not None or not self._is_settled:
             return None
+        self.is_estimated, self._has_estimate = self._has_estimate, False
         self._shown_wh = max(self._shown_wh, round(self._lifetime_wh, 3))
         return self._shown_wh
 
@@ -301,6 +307,7 @@ class Account:
             known = self._known
             if known is not None and known.bridged_wh and known.register_wh == mark.register_wh:
                 self._bridge.resume(known.bridged_wh)
+                self._has_estimate = True
             self._relate()
             return
         last, self._last = self._last, mark
@@ -315,9 +322,13 @@ class Account:
     def _grow(self, grown_wh: float, mark: _Mark, gap_s: float | None) -> None:
         was_stuck, bridged_wh = self._bridge.is_stuck, self._bridge.bridged_wh
         if grown_wh:
-            self._counted_wh += self._bridge.moves(mark.watts, gap_s, grown_wh)
+            counted_wh = self._bridge.moves(mark.watts, gap_s, grown_wh)
+            by_power = was_stuck and counted_wh > grown_wh - bridged_wh
         else:
-            self._counted_wh += self._bridge.stands(mark.watts, gap_s)
+            counted_wh = self._bridge.stands(mark.watts, gap_s)
+            by_power = self._bridge.is_stuck
+        self._counted_wh += counted_wh
+        self._has_estimate = self._has_estimate or by_power
         if self._bridge.is_stuck and not was_stuck:
             self.has_changed = True
             log.warning(

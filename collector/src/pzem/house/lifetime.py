@@ -40,7 +40,9 @@ class MeterEnergy:
     lifetime_wh: float | None
     """In Wh, never falling; None where it is not known, or not yet."""
     estimated: bool
-    """The register stands still under load, and the power is integrated instead."""
+    """It has grown since the slot before by power that was integrated, or in part."""
+    is_stuck: bool = False
+    """The register stands still under load."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,7 @@ class Lifetime:
             outcome = sample.outcomes.get(name)
             if isinstance(outcome, Reading):
                 lifetime_wh = account.take(outcome.energy_wh, outcome.watts, sample.moment)
-                energies[name] = MeterEnergy(lifetime_wh, account.is_estimated)
+                energies[name] = MeterEnergy(lifetime_wh, account.is_estimated, account.is_stuck)
         self._save_if_due(sample.moment.monotonic_s)
         return energies
 

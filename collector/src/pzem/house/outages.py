@@ -58,8 +58,8 @@ PRICE: Final = "after a restart an open outage will not be closed, and no new on
 
 SAVE_OPEN_S: Final = 300.0
 SAVE_S: Final = 3600.0
-RETRY_S: Final = 60.0
-"""How soon a file that could not be written is tried again."""
+CARD_WAIT_S: Final = 30.0
+"""How long a point waits for its time to be on the card; a card that fails takes no record."""
 RECALL_WAIT_S: Final = 120.0
 """How long a record that begins with the last sign of life waits for the database to tell
 of a later one. InfluxDB on a Pi needs up to a minute to start."""
@@ -131,8 +131,7 @@ class Ledger:
         self._doubted = Loss(None)
         """What was seen lost while that was not certain yet."""
         self._dirty = False
-        self._tried_at_s = float("-inf")
-        self._failed = False
+        self._saved_at_s = self._stamped_at_s = float("-inf")
 
     def started(self, moment: Moment, last_slot_s: int | None = None) -> None:
         """Take note of the service's start; to be called once, before the first slot.
@@ -245,19 +244,24 @@ class Ledger:
         """
         if self._state.alive is None:
             return []
-        dating = self._state.dating()
+        dating, now_s = self._state.dating(), self._state.alive.monotonic_s
+        fresh = [
+            record
+            for record in self._state.records
+            if not (record.handed or self._may_be_recalled(record))
+        ]
+        stamped = [self._state.stamp(record) for record in fresh if record.stamp is None]
+        if any(stamped):
+            self._stamped_at_s = now_s
+            self._save()
+        # After a power cut a record that was kept without its time would become another one.
+        if now_s - self._stamped_at_s < CARD_WAIT_S and not self._file.is_saved():
+            return []
         lines = []
-        is_stamped = False
-        for record in self._state.records:
-            if record.handed or self._may_be_recalled(record):
-                continue
-            if record.stamp is None:
-                is_stamped |= self._state.stamp(record)
+        for record in fresh:
             if (line := record.line(dating)) is not None:
                 record.handed = True
                 lines.append(line)
-        if is_stamped:
-            self._save()
         return lines
 
     def tell_again(self) -> None:
@@ -496,18 +500,14 @@ class Ledger:
     def _save_if_due(self, now_s: float) -> None:
         watches = (self._state.outage, self._state.run)
         going_on = [watch.record for watch in watches if watch.record is not None]
-        since_s = now_s - self._tried_at_s
-        if self._failed:
-            due = since_s >= RETRY_S
-        else:
-            due = self._dirty or since_s >= (SAVE_OPEN_S if going_on else SAVE_S)
-        if due:
+        every_s = SAVE_OPEN_S if going_on else SAVE_S
+        if self._dirty or now_s - self._saved_at_s >= every_s:
             for record in going_on:
                 record.handed = False  # whoever looks at the database sees it go on
             self._save()
 
     def _save(self) -> None:
         assert self._state.alive is not None
-        self._tried_at_s = self._state.alive.monotonic_s
-        self._failed = not self._file.save(self._state.kept())
-        self._dirty = self._dirty and self._failed
+        self._saved_at_s = self._state.alive.monotonic_s
+        self._file.save(self._state.kept())
+        self._dirty = False

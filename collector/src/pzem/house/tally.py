@@ -22,7 +22,7 @@ class Counted(Protocol):
 
     @property
     def estimated(self) -> bool:
-        """Whether the meter's register had to be bridged."""
+        """Whether some of what it has grown by since the slot before is an estimate."""
 
 
 @dataclass(slots=True)

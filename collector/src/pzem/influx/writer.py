@@ -99,9 +99,11 @@ class Writer(threading.Thread):
                 self._place(todo)
         except InfluxError as error:
             self._special_from = time.monotonic() + LAST_RETRY_S
-            if self._down_since is None and self._aside_said != str(error):
+            if self.last_write_s is None:  # it may be away; without a time nothing else is sent
+                self._say_down()
+            elif self._down_since is None and self._aside_said != str(error):
                 self._aside_said = str(error)
-                log.warning("InfluxDB does not let provisional points be put right: %s", error)
+                log.warning("InfluxDB does not %s: %s; it is tried again", _words(todo), error)
         else:
             self._aside_said = ""
         return True
@@ -236,6 +238,12 @@ class Writer(threading.Thread):
             self._refused_said = what
             words = f"{why}: {line[:200]}" if line else why
             log.error("InfluxDB refused points for good: %s; they are dropped", words)
+
+
+def _words(todo: Erasure | Placement) -> str:
+    if isinstance(todo, Erasure):
+        return "erase what was shown at a provisional time"
+    return "tell its last slot, after which provisional ones are to lie"
 
 
 def _quoted(name: str) -> str:
