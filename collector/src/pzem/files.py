@@ -1,10 +1,29 @@
-"""Reading what others have put in a place: it may be anything, and never end."""
+"""Files and folders that others may use too: what they put there may be anything."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import fcntl
+import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
+
+
+@contextlib.contextmanager
+def only_user(path: Path) -> Iterator[None]:
+    """Be the only one who uses the file or folder at `path` by this function.
+
+    Nothing is written, so a read-only card will do. Raises `BlockingIOError` if another
+    process uses it, `OSError` if it cannot be opened.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def read_small(path: Path, most_bytes: int, *, any_kind: bool = False) -> bytes:

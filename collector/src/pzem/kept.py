@@ -7,6 +7,7 @@ import functools
 import json
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,22 +23,31 @@ class KeptFile:
     something in it goes on with what is in memory.
     """
 
-    def __init__(self, file: Path | None, price: str, saver: Saver | None = None) -> None:
+    def __init__(
+        self,
+        file: Path | None,
+        price: str,
+        saver: Saver | None = None,
+        is_right: Callable[[dict[str, Any]], bool] = lambda _: True,
+    ) -> None:
         """`file` None keeps nothing. `price`: what the loss costs, for the log.
 
         `saver` writes the file, until it can be written; without one whoever saves waits
-        for the card, and may try again later.
+        for the card, and may try again later. `is_right` tells whether an object may be
+        what was saved.
         """
         self._file = file
         self._price = price
         self._saver = saver
+        self._is_right = is_right
         self._said = False
         self._is_written = file is not None
 
     def load(self) -> dict[str, Any] | None:
         """Return what was kept, or None: no file, or none that can be used.
 
-        A file that is damaged is set aside as `NAME.damaged` and said. Waits for the card.
+        A file that is damaged, or not right, is set aside as `NAME.damaged` and said. Waits
+        for the card.
         """
         if self._file is None:
             return None
@@ -50,7 +60,7 @@ class KeptFile:
             return None
         except (ValueError, RecursionError):
             kept = None
-        if isinstance(kept, dict):
+        if isinstance(kept, dict) and self._is_right(kept):
             return kept
         aside = self._file.with_name(f"{self._file.name}.damaged")
         log.warning("%s is damaged, kept as %s; %s", self._file, aside.name, self._price)

@@ -261,7 +261,7 @@ class Ports:
         if appeared:
             self._move_back_in()
         if not present and not self._no_port_said:
-            log.warning("no port is there (%s); waiting for one", ", ".join(self._patterns))
+            log.warning("no port is there yet (%s)", ", ".join(self._patterns))
         self._no_port_said = not present
 
     def _move_back_in(self) -> None:

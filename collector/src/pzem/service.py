@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 from pzem.clock import SystemClock
-from pzem.collector import Collector
+from pzem.collector import Collector, CollectorError
 from pzem.config import Config
+from pzem.files import only_user
 from pzem.influx import Influx, Writer
 from pzem.moment import boot_id
 from pzem.places import Places
@@ -31,11 +34,12 @@ def run(config: Config, stop: threading.Event) -> None:
     """Collect until `stop` is set, then write what is left.
 
     Raises `ConfigError` if the password cannot be read, `CollectorError` if a part
-    of the collector has failed for good.
+    of the collector has failed for good or another collector runs.
     """
     boot = boot_id()
     influx = Influx(config.influxdb)
     with (
+        _only_collector(config.state_dir),
         contextlib.closing(Saver()) as saver,
         contextlib.closing(Spool(config.state_dir, boot, config.spool.max_mb * 10**6)) as spool,
     ):
@@ -59,3 +63,19 @@ def run(config: Config, stop: threading.Event) -> None:
         finally:
             notify("STOPPING=1")
             writer.stop(FLUSH_S)
+
+
+@contextlib.contextmanager
+def _only_collector(state_dir: Path) -> Iterator[None]:
+    """Keep a second collector from the files of the first; raises `CollectorError`."""
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(only_user(state_dir))
+        except BlockingIOError as error:
+            raise CollectorError(
+                f"another collector keeps its state in {state_dir}; stop that one first "
+                "(sudo systemctl stop pzem)"
+            ) from error
+        except OSError:
+            pass  # there is nothing to keep apart, and the spool says what is wrong
+        yield

@@ -392,3 +392,12 @@ def test_output_that_nobody_takes_is_one_line_at_most(
     assert "Traceback" not in finished.stderr
     assert "ignored" not in finished.stderr
     assert finished.stderr.endswith(said)
+
+
+@pytest.mark.parametrize("end", ["2> /dev/full", "2>&-"])
+def test_a_complaint_that_nobody_takes_ends_with_its_code(config: Path, end: str) -> None:
+    config.write_text("nonsense")
+    script = f"{' '.join(PZEM)} check-config --config {config} {end}"
+    finished = subprocess.run(["sh", "-c", script], check=False, capture_output=True, timeout=60)
+    assert finished.returncode == 2
+    assert finished.stdout == b""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import io
 import itertools
 import json
@@ -23,7 +22,9 @@ import pytest
 
 from pzem import config as configuration
 from pzem.cli import main
+from pzem.cli.importing import FILE, LOCK
 from pzem.config import InfluxSettings
+from pzem.files import only_user
 from pzem.history import backup as restoring
 from pzem.history.importer import Importer, Patience
 from pzem.history.target import Target
@@ -458,6 +459,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(
         assert place.run("--yes") == 130
     said = capsys.readouterr().err
     assert ("the import is not complete" in said) is begun
+    assert "the same command goes on where it stands" in said
     assert place.run("--yes", "--json") == 0
     printed = capsys.readouterr()
     report = json.loads(printed.out)
@@ -489,6 +491,29 @@ def test_ended_by_a_signal_it_says_that_it_goes_on(
     assert "the same command goes on where it stands" in capsys.readouterr().err
     assert place.run("--yes") == 0
     assert "is not complete; it goes on" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [('"position_ns": ', '"position_ns": -'), ('"registers"', '"toasters"')]
+)
+def test_notes_that_were_edited_are_set_aside(
+    place: Place,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    old: str,
+    new: str,
+) -> None:
+    place.store(EVENTFUL.lines())
+    with monkeypatch.context() as patch:
+        patch.setattr(Target, "write", lambda *_: signal.raise_signal(signal.SIGTERM))
+        assert place.run("--yes") == 130
+    notes = place.folder / "state" / FILE
+    notes.write_text(notes.read_text().replace(old, new))
+    capsys.readouterr()
+    assert place.run("--yes", "--json") == 0
+    printed = capsys.readouterr()
+    assert "is damaged, kept as import-original.json.damaged" in printed.err
+    assert json.loads(printed.out)["rows"] == len(list(EVENTFUL.rows()))
 
 
 def test_a_server_that_goes_away_in_the_middle_is_waited_for(
@@ -642,12 +667,11 @@ class TestRefusals:
     def test_a_second_import_at_the_same_time(
         self, place: Place, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        state = place.folder / "state"
-        state.mkdir()
-        descriptor = os.open(state, os.O_RDONLY)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        assert place.run() == 1
-        os.close(descriptor)
+        lock = place.folder / "state" / LOCK
+        lock.parent.mkdir()
+        lock.touch()
+        with only_user(lock):
+            assert place.run() == 1
         assert "another import is under way" in capsys.readouterr().err
 
     @pytest.mark.parametrize(

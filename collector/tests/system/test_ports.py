@@ -465,6 +465,4 @@ def test_without_any_port_all_meters_lack_theirs(
     with Ports([f"{dev}/*"], (), METERS, Places(None)) as ports:
         for _ in range(3):
             assert poll(ports) == dict.fromkeys(METERS, Silent(NO_PORT))
-    assert [r.getMessage() for r in caplog.records] == [
-        f"no port is there ({dev}/*); waiting for one"
-    ]
+    assert [r.getMessage() for r in caplog.records] == [f"no port is there yet ({dev}/*)"]

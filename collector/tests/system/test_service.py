@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -140,6 +141,29 @@ def test_a_card_that_hangs_stops_neither_the_slots_nor_the_end(
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=30) == 0
     assert log.read_text().count("the card does not answer") == 1
+
+
+def test_a_second_collector_leaves_the_files_of_the_first_alone(
+    tmp_path: Path, dev: Path, influxd: Influxd, database: str
+) -> None:
+    config = configure(tmp_path, dev, influxd, database, "interval_s = 1")
+    ports = {dev / "tty0": [meter("mainA", HOUSE["mainA"])]}
+    status = tmp_path / "status.json"
+    with Simulator.with_meters(ports), collecting(config, tmp_path / "log"):
+        eventually(status.exists, "the first one collects")
+        started = json.loads(status.read_text())["started_unix_s"]
+        second = subprocess.run(
+            [*PZEM, "run", "--config", config],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert second.returncode == 1
+        assert second.stdout == ""
+        assert f"another collector keeps its state in {tmp_path}; stop that one" in second.stderr
+        assert len(second.stderr.splitlines()) == 1
+        assert json.loads(status.read_text())["started_unix_s"] == started
 
 
 def test_systemd_hears_ready_and_each_closed_cycle(

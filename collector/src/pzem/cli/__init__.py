@@ -7,11 +7,13 @@ Whatever goes wrong is said in one line.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TextIO
 
 from pzem import __version__
 from pzem.cli import arguments, import_options
@@ -29,11 +31,19 @@ INTERRUPTED = 130
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit code."""
     try:
+        return _run(argv)
+    finally:
+        with contextlib.suppress(OSError):
+            _flush(sys.stderr)
+
+
+def _run(argv: list[str] | None) -> int:
+    try:
         try:
             args = build_parser().parse_args(argv)
             return int(args.command(args))
         finally:
-            _flush()
+            _flush(sys.stdout)
     except ConfigError as error:
         for line in error.lines:
             complain(line)
@@ -49,14 +59,14 @@ def main(argv: list[str] | None = None) -> int:
     return FAILED
 
 
-def _flush() -> None:
-    """Have the output written now; at exit Python itself would complain, and not in one line."""
-    if sys.stdout is None:  # it was closed by whoever has started this
+def _flush(stream: TextIO | None) -> None:
+    """Have what was printed written now; Python's own complaint at exit is not one line."""
+    if stream is None:  # it was closed by whoever has started this
         return
     try:
-        sys.stdout.flush()
+        stream.flush()
     except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         raise
 
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
-import fcntl
 import json
 import logging
-import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Any, Final
@@ -21,18 +19,21 @@ from pzem.cli.complaint import complain
 from pzem.cli.progress import Progress
 from pzem.config import Config, ConfigError, InfluxSettings
 from pzem.errors import PzemError
+from pzem.files import only_user
 from pzem.history import ImportFailedError, backup
 from pzem.history.importer import Importer, Passage, Patience, Plan, Report
 from pzem.history.levels import NS, house_zone
+from pzem.history.notes import Notes
 from pzem.history.original import METERS
 from pzem.history.source import Source
 from pzem.history.target import Target
-from pzem.influx import Influx
-from pzem.kept import KeptFile
+from pzem.influx import Influx, InfluxError
 from pzem.systemd import set_up_logging
 
 FILE: Final = "import-original.json"
 """In `state_dir`: how far the import is."""
+LOCK: Final = "import-original.lock"
+"""Beside it: in use while an import is under way. The folder itself is the collector's."""
 REQUEST_S: Final = 90.0
 """The server ends a query after 60 s by itself; a write may wait for a busy card."""
 
@@ -80,11 +81,11 @@ class _Command:
         self._to.close()
 
     def run(self) -> int:
-        file = KeptFile(self._config.state_dir / FILE, "an import that is interrupted begins anew")
+        notes = Notes(self._config.state_dir / FILE)
         identity = self._identity()
         if self._args.again:
-            file.save({})
-        kept = file.load() or {}
+            notes.save({})
+        kept = notes.load()
         database = self._args.from_database or self._config.influxdb.database
         if self._args.backup is not None:
             if kept.get("identity") == identity and self._done(kept):
@@ -100,7 +101,7 @@ class _Command:
             source,
             target,
             self._zone,
-            file=file,
+            notes=notes,
             identity=identity,
             ask=self._ask,
             say=self._say,
@@ -108,7 +109,12 @@ class _Command:
         )
         plan = importer.begun()
         if plan is None:
-            plan = self._plan(importer, source)
+            try:
+                plan = self._plan(importer, source)
+            except (KeyboardInterrupt, InfluxError):
+                self._end_line()
+                complain("nothing is written yet; the same command goes on where it stands")
+                raise
             self._explain(plan, target)
             if self._args.backup is not None:
                 complain(f"{backup.DATABASE} stays until all of it is written")
@@ -313,19 +319,18 @@ def _source_settings(args: argparse.Namespace, config: Config) -> InfluxSettings
     return dataclasses.replace(own, database=args.from_database or own.database)
 
 
-@contextmanager
+@contextlib.contextmanager
 def _alone(state_dir: Path) -> Iterator[None]:
     """Keep a second import out; raises `ImportFailedError` if one is under way."""
     state_dir.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise ImportFailedError("another import is under way") from error
-    else:
+    lock = state_dir / LOCK
+    lock.touch(mode=0o600)
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(only_user(lock))
+        except BlockingIOError as error:
+            raise ImportFailedError("another import is under way") from error
         yield
-    finally:
-        os.close(descriptor)
 
 
 def _when(time_ns: int) -> str:

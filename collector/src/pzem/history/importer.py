@@ -18,11 +18,11 @@ from typing import Any, Final, TypeVar
 
 from pzem.history import ImportFailedError, original
 from pzem.history.levels import HOST, METER, NS, Coarse, Rollup, Shape
+from pzem.history.notes import Notes
 from pzem.history.original import UNITS_WH, Evidence, Integral, Register, Shown
 from pzem.history.source import Part, Row, Source
 from pzem.history.target import Live, Target
 from pzem.influx import InfluxError, InfluxRefusalError
-from pzem.kept import KeptFile
 
 POINTS_A_REQUEST: Final = 5000
 """What InfluxDB's own guide recommends."""
@@ -172,7 +172,7 @@ class Importer:
         target: Target,
         zone: tzinfo,
         *,
-        file: KeptFile,
+        notes: Notes,
         identity: Mapping[str, Any],
         ask: Patience,
         say: Callable[[str], None],
@@ -183,14 +183,14 @@ class Importer:
         self._source = source
         self._target = target
         self._zone = zone
-        self._file = file
+        self._notes = notes
         self._identity = dict(identity)
         self._ask = ask
         self._say = say
         self._show = show
         self._sleep = sleep
         self._now = now
-        kept = file.load() or {}
+        kept = notes.load()
         self._kept = kept if kept.get("identity") == self._identity else {}
         self._noted_s = 0.0
         self._said_full = False
@@ -289,7 +289,7 @@ class Importer:
         def note() -> dict[str, Any]:
             return {"identity": self._identity, "plan": plan.kept(), "writing": passage.kept()}
 
-        self._file.save(note())  # from here on a next run goes on without asking
+        self._notes.save(note())  # from here on a next run goes on without asking
 
         def write(part: Part) -> None:
             readings, cpu = self._take(passage, part, UNITS_WH[plan.unit], plan.live_start_ns)
@@ -301,7 +301,7 @@ class Importer:
         self._send(passage, self._lines(passage, plan, self._end(passage), [], raw_from_ns))
         last = self._open_buckets(passage, plan)
         self._send(passage, last, counted=False)
-        self._file.save(note())
+        self._notes.save(note())
         written = Counter({level: passage.written[level] for level in self._all_levels()})
         for level, lines in last.items():
             written[level] += len(lines)
@@ -420,7 +420,7 @@ class Importer:
             return
         if at_once or time.monotonic() - self._noted_s >= NOTE_EVERY_S:
             self._noted_s = time.monotonic()
-            self._file.save(self._snapshot)
+            self._notes.save(self._snapshot)
             self._snapshot = None
 
     def _take(
