@@ -35,7 +35,6 @@ NOT_RUNNING: Final = "the collector was starting, after a kill or a restart"
 STALLED: Final = "the machine stood still"
 STEPPED: Final = "the clock jumped over it"
 ARRIVED: Final = "the time arrived: it fell between the old grid and the new one"
-MISDATED: Final = "the first after a restart, dated by the clock as it was before it was set"
 IN_HAND: Final = "the cycle in hand at a kill"
 UNCOMMITTED: Final = "up to 30 s that were not yet on the card at a kill, the database away"
 NO_CARD: Final = "in memory only at an end: the card was full"
@@ -93,12 +92,8 @@ class _Accountant:
         self._stored = self._merge(rows)
         self._at: dict[int, list[Read]] = defaultdict(list)
         self._running = self._lives()
-        self._misdated: dict[int, list[Read]] = defaultdict(list)
         for read in world.reads:
-            stamp, older = self._stamp(read), self._older_stamp(read)
-            self._at[stamp].append(read)
-            if older != stamp:
-                self._misdated[older].append(read)
+            self._at[self._stamp(read)].append(read)
 
     def account(self) -> Account:
         provisional = self._provisional()
@@ -164,17 +159,6 @@ class _Accountant:
             seconds = read.true_s + (found[0].wall_s - found[0].true_s if found else 0.0)
         return _grid(seconds)
 
-    def _older_stamp(self, read: Read) -> int:
-        """Return the slot by what an earlier process of this boot has found the time to be.
-
-        The first reading of a process is dated so, if the earlier one's word is still kept.
-        It is another slot if the clock was set in between.
-        """
-        found = [f for f in self._found if f.life.boot is read.life.boot and f.true_s < read.true_s]
-        if id(read) in self._true or not found:
-            return self._stamp(read)
-        return _grid(read.true_s + found[0].wall_s - found[0].true_s)
-
     def _check(self, stamp: int, stored: Stored) -> None:
         """See that a stored slot is what was read then."""
         if stored.cycles != 1 or set(stored.states) != set(NAMES):
@@ -182,7 +166,7 @@ class _Accountant:
         for name in NAMES:
             # A clock that was set back has the same slot read again: a meter that was silent
             # the second time leaves what it showed the first time.
-            candidates = self._misdated[stamp] + self._at[stamp]
+            candidates = self._at[stamp]
             reads = [r for r in candidates if _agrees(stored, name, r.outcomes[name])]
             if reads:
                 fate = self._meter_fate(stored, name, reads[-1], stamp)
@@ -232,7 +216,7 @@ class _Accountant:
             if (loss := self._loss(read)) is not None:
                 return loss
         if reads:
-            return MISDATED if any(self._older_stamp(read) != stamp for read in reads) else None
+            return None
         if world.off.touches(stamp - SLACK_S, stamp + SLACK_S):
             return OFF
         if world.stepped.touches(stamp - SLACK_S, stamp + SLACK_S):
@@ -403,12 +387,13 @@ def _grid(seconds: float) -> int:
     return slot_at(seconds, INTERVAL_S)
 
 
-def _found(reads: Iterable[Read]) -> tuple[list[Read], set[int]]:
+def _found(reads: Sequence[Read]) -> tuple[list[Read], set[int]]:
     """Return the readings at which a process learnt the time, and the ids of all true ones.
 
-    It takes the second slot that it reads with a right clock as the first true one.
+    If the clock is right when it begins, all its slots are true; else it takes the second
+    one that it reads with a right clock as the first true one.
     """
-    known: Counter[int] = Counter()
+    known: Counter[int] = Counter({id(read.life): read.life.synchronised for read in reads})
     found: list[Read] = []
     true: set[int] = set()
     for read in reads:

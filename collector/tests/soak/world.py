@@ -50,6 +50,8 @@ class Life:
     boot: Boot
     began: float
     wall_began: float
+    synchronised: bool
+    """Whether the clock was right when it began."""
     ended: float | None = None
     wall_ended: float | None = None
     killed: bool = False
@@ -199,7 +201,7 @@ class World:
 
     def begin_life(self) -> Life:
         assert self.boot is not None
-        self.life = Life(self.boot, self.now, self.wall())
+        self.life = Life(self.boot, self.now, self.wall(), self.synchronised)
         self.lives.append(self.life)
         self.stop_asked = False
         return self.life

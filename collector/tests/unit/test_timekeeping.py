@@ -27,6 +27,8 @@ def test_a_trusted_clock_is_true_at_once(clock: FakeClock) -> None:
     moment = keeper.stamp(slot(1_000_005, 1004.0))
     assert (moment.unix_s, moment.monotonic_s, moment.boot_id) == (1_000_005, 1004.0, BOOT)
     assert moment.is_true
+    assert keeper.found == TimeFound(999_001.0, 1_000_005)
+    keeper.stamp(slot(1_000_010, 1009.0))
     assert keeper.found is None
     assert not keeper.is_overdue(slot(1_000_005, 9999.0))
 
@@ -63,9 +65,10 @@ def test_a_clock_that_is_right_from_the_start_says_nothing_of_waiting(
 ) -> None:
     clock.synchronised = True
     keeper = Timekeeper("wait", clock, BOOT)
-    assert not keeper.stamp(slot(1_000_005, 1004.0)).is_true
-    assert keeper.stamp(slot(1_000_010, 1009.0)).is_true
-    assert "not known" not in caplog.text
+    assert keeper.is_true
+    assert keeper.stamp(slot(1_000_005, 1004.0)).is_true
+    assert keeper.found == TimeFound(999_001.0, 1_000_005)
+    assert caplog.text == ""
 
 
 def test_after_ten_minutes_readings_are_overdue(clock: FakeClock) -> None:
