@@ -807,11 +807,60 @@ class TestShown:
         self._shown(bench)
         bench.spool.close()
         bench.stored.clear()
+        bench.now_s = 50.0
         bench.open("next boot")
+        assert bench.deliver() == []
+        assert bench.files != [], "the time of this boot may show that they are in its way"
+        bench.spool.time_is_known("next boot", NOON + 5000.0, 5, NOON + 5050)
         assert bench.deliver() == []
         bench.spool.keep()
         assert bench.files == []
         assert bench.blocks() == 0
+
+    @pytest.mark.parametrize("interval_s", [5, 1])
+    def test_an_earlier_boot_s_make_room_for_true_slots(
+        self, bench: Bench, interval_s: int
+    ) -> None:
+        """As where it had learnt the time before it was shown, and the card could not note it."""
+        self._shown(bench)
+        shown = [int(x.split()[-1]) for x in bench.stored if x.startswith("collector")]
+        bench.spool.close()
+        bench.stored.clear()
+        bench.now_s = 50.0
+        bench.open("next boot")
+        start_s = shown[20]
+        bench.spool.time_is_known("next boot", start_s - 50.0, interval_s, start_s)
+        bench.spool.put(Block(Moment(start_s, 50.0, "next boot"), ("meter watts=1e6",)))
+        bench.spool.keep()
+        erasure = bench.spool.next(500)
+        assert erasure == Erasure("boot", shown[0], shown[-1], ("collector", "meter"), True)
+        bench.crash("next boot")
+        bench.spool.keep()
+        assert bench.spool.next(500) == erasure, "the card knows of it"
+        bench.spool.time_is_known("next boot", start_s - 50.0, interval_s, start_s)
+        bench.spool.put(Block(Moment(start_s, 50.0, "next boot"), ("meter watts=1e6",)))
+        bench.spool.erased(erasure)
+        bench.deliver()
+        bench.deliver()
+        again = sorted(int(x.split()[-1]) for x in bench.stored if x.startswith("collector"))
+        assert again == ([stamp + 1 for stamp in shown] if interval_s > 1 else shown[:10])
+        assert bench.stored.count(f"meter watts=1e6 {start_s}") == 1
+        bench.spool.keep()
+        assert bench.files == []
+
+    def test_an_earlier_boot_s_that_were_not_shown_are_placed_beside_true_slots(
+        self, bench: Bench
+    ) -> None:
+        bench.fill(20, is_true=False)
+        bench.spool.close()
+        bench.now_s = 50.0
+        bench.open("next boot")
+        bench.spool.time_is_known("next boot", NOON + 50.0, 5, NOON + 100)
+        bench.deliver(special=False)
+        bench.spool.placed(Placement("boot", NOON + 50), NOON + 10)
+        bench.deliver()
+        stamps = [int(x.split()[-1]) for x in bench.stored if x.startswith("collector")]
+        assert stamps == [NOON + 16 + 5 * n for n in range(20)]
 
     def test_an_earlier_boot_s_that_were_not_shown_are_placed_after_what_is_stored(
         self, bench: Bench
@@ -829,6 +878,8 @@ class TestShown:
         bench.deliver(special=False)
         stamps = [int(x.split()[-1]) for x in bench.stored if x.startswith("collector")]
         assert stamps == [NOON + 1005 + 5 * n for n in range(20)]
+        bench.spool.time_is_known("next boot", NOON + 5000.0, 5, NOON + 5050)
+        assert bench.deliver() == []
         bench.spool.keep()
         assert bench.files == []
 

@@ -193,14 +193,25 @@ class Writer(threading.Thread):
 
     def _erase(self, erasure: Erasure) -> None:
         """Erase what was shown at a time that was not the true one."""
-        for name in erasure.measurements:
-            span = f"time >= {erasure.first_s}s AND time <= {erasure.last_s}s"
-            self._influx.query(f"DELETE FROM {_quoted(name)} WHERE {span}")  # noqa: S608
+        span = f"time >= {erasure.first_s}s AND time <= {erasure.last_s}s"
+        minutes = round((erasure.last_s - erasure.first_s) / 60)
+        if erasure.steps_aside and not self._is_all_provisional(span):
+            log.warning("%d minutes shown provisionally may lie among true ones", minutes)
+        else:
+            for name in erasure.measurements:
+                self._influx.query(f"DELETE FROM {_quoted(name)} WHERE {span}")  # noqa: S608
+            if erasure.steps_aside:
+                log.info("%d minutes shown provisionally step aside for true ones", minutes)
+            else:
+                log.info(
+                    "the time is known: %d minutes shown provisionally are replaced by true ones",
+                    minutes,
+                )
         self._spool.erased(erasure)
-        log.info(
-            "the time is known: %d minutes shown provisionally are replaced by true ones",
-            round((erasure.last_s - erasure.first_s) / 60),
-        )
+
+    def _is_all_provisional(self, span: str) -> bool:
+        question = f"SELECT count(cycle_s) AS slots, count(provisional) AS marked FROM collector WHERE {span}"  # noqa: E501, S608
+        return all(row["slots"] == row["marked"] for row in self._influx.query(question))
 
     def _place(self, placement: Placement) -> None:
         """Tell after which slot the blocks of an earlier boot may be shown."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 from typing import Any
 
 from pzem.moment import slot_at
@@ -18,10 +18,13 @@ class Dating:
     interval_s: int
     before_s: int | None = None
     """First slot that was dated at once; from there on undated blocks give way."""
+    aside_s: int | None = None
+    """So many seconds beside its slot each block is stamped, and keeps its mark: what an
+    earlier boot showed where true slots belong steps aside. None: this is the true time."""
 
     def stamp(self, monotonic_s: float) -> int:
         """Return the slot (Unix time) at `monotonic_s`."""
-        return slot_at(monotonic_s + self.offset_s, self.interval_s)
+        return slot_at(monotonic_s + self.offset_s, self.interval_s) + (self.aside_s or 0)
 
 
 @dataclass(slots=True)
@@ -74,7 +77,23 @@ class Boot:
         if not self.known_on_card or self.first_s is None or self.last_s is None:
             return None
         names = tuple(sorted(self.measurements | {"collector"}))
-        return Erasure(self.boot_id, self.first_s, self.last_s, names)
+        steps_aside = self.known is not None and self.known.aside_s is not None
+        return Erasure(self.boot_id, self.first_s, self.last_s, names, steps_aside)
+
+    def step_aside(self, boot_start_s: int, interval_s: int) -> None:
+        """Make room for the true slots of a boot that began at `boot_start_s`.
+
+        Between slots of 1 s there is no place; then what is shown there is given up.
+        """
+        if self.shown is None or self.shown.aside_s is not None:
+            return
+        if self.last_s is None or self.last_s < boot_start_s:
+            return
+        if interval_s > 1:
+            self.known = replace(self.shown, aside_s=1)
+        else:
+            self.known = replace(self.shown, aside_s=0, before_s=boot_start_s)
+        self.changes += 1
 
     def note_erased(self) -> None:
         """Take the shown stamps as erased; they stay covered until the card knows."""
@@ -131,8 +150,8 @@ class Boot:
 
 
 def _dating_out(dating: Dating | None) -> list[float | int | None] | None:
-    return None if dating is None else [dating.offset_s, dating.interval_s, dating.before_s]
+    return None if dating is None else list(astuple(dating))
 
 
 def _dating_in(kept: list[Any] | None) -> Dating | None:
-    return None if kept is None else Dating(float(kept[0]), int(kept[1]), kept[2])
+    return None if kept is None else Dating(float(kept[0]), int(kept[1]), *kept[2:])

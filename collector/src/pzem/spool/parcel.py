@@ -102,6 +102,9 @@ class Erasure:
     first_s: int
     last_s: int
     measurements: tuple[str, ...]
+    steps_aside: bool = False
+    """Whether it is shown again beside true slots, which then may be there already: where one
+    is, nothing may be erased."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,6 +127,7 @@ class Spool:
         """Newest slot with a true time."""
         self._boot_start_s: int | None = None
         """When this boot began (Unix time); None while no true time is known."""
+        self._interval_s: int | None = None
 
         self._on_card = 0
         self._ahead: dict[int, Parcel] = {}
@@ -170,8 +171,7 @@ class Spool:
                 if boot.known is not None:
                     moment = _dated(moment, boot.known)
             elif moment.boot_id == self._boot_id:
-                start_s = math.floor(moment.unix_s - moment.monotonic_s)
-                self._boot_start_s = min(start_s, self._boot_start_s or start_s)
+                self._begins(math.floor(moment.unix_s - moment.monotonic_s))
             if moment.is_true:
                 self._newest_s = max(moment.unix_s, self._newest_s or moment.unix_s)
             self._hold(Held(self._next_seq, moment, body, self._monotonic()))
@@ -190,11 +190,13 @@ class Spool:
         """
         with self._changed:
             boot = self._boot(boot_id)
+            if boot_id == self._boot_id:
+                self._begins(math.floor(offset_s))
+                self._interval_s = interval_s
+                self._make_room()
             if boot.known is not None:
                 return
             boot.known = Dating(offset_s, interval_s, before_unix_s)
-            if boot_id == self._boot_id and self._boot_start_s is None:
-                self._boot_start_s = math.floor(offset_s)
             boot.wish = None
             boot.changes += 1
             taken = {held.moment.unix_s for held in self._fresh.values() if held.moment.is_true}
@@ -453,6 +455,7 @@ class Spool:
             for boot in self._boots.values():
                 boot.known_on_card = boot.prepared = False
                 boot.changes += 1
+            self._make_room()
         self._limit_undated(self._file)
 
     def _renumber(self, first_seq: int) -> None:
@@ -470,7 +473,8 @@ class Spool:
         """Give up what earlier boots left undated beyond `UNDATED_S`, the oldest first."""
         left_s = UNDATED_S
         given_up = 0
-        earlier = [boot for boot in self._boots.values() if self._is_leftover(boot)]
+        with self._changed:
+            earlier = [boot for boot in self._boots.values() if self._is_leftover(boot)]
         for boot in sorted(earlier, key=lambda boot: boot.number or 0, reverse=True):
             span = None if boot.number is None else file.span(boot.number)
             if boot.number is None or span is None:
@@ -482,9 +486,9 @@ class Spool:
             old = [row.seq for row in file.of_boot(boot.number) if row.monotonic_s < from_s]
             with self._changed:
                 self._retired.update(dict.fromkeys(old, boot.boot_id))
+                self._lost += len(old)
             given_up += len(old)
         if given_up:
-            self._lost += given_up
             log.error("%d blocks never got their time and are too many; they are lost", given_up)
 
     def _commit(self, file: SpoolFile, *, due: bool) -> None:
@@ -543,7 +547,13 @@ class Spool:
         interval_s = math.gcd(60, *(row.unix_s for row in file.of_boot(number)))
         offset_s = first.unix_s - first.monotonic_s
         late_s = max(after_s + 1 - first.unix_s, 0)
-        return Dating(offset_s + math.ceil(late_s / interval_s) * interval_s, 1)
+        placed = Dating(offset_s + math.ceil(late_s / interval_s) * interval_s, 1)
+        span = file.span(number)
+        assert span is not None
+        with self._changed:
+            start_s = math.inf if self._boot_start_s is None else self._boot_start_s
+        meets_true_ones = placed.stamp(span[1]) >= start_s and interval_s > 1
+        return replace(placed, aside_s=1) if meets_true_ones else placed
 
     def _dated_before(self, file: SpoolFile, number: float) -> Iterator[int]:
         """Yield the last slot of each boot before, shown or dated later."""
@@ -713,7 +723,7 @@ class Spool:
         if boot.shown is None:
             return None
         if row.seq <= boot.shown_seq:
-            if self._is_leftover(boot):
+            if self._is_final(boot):
                 self._retired[row.seq] = boot.boot_id
             return None
         stamp_s = boot.shown.stamp(row.monotonic_s)
@@ -731,7 +741,8 @@ class Spool:
                 return None
         elif self._is_covered(stamp_s):
             return None
-        return Parcel(row.seq, stamp_s, body or b"", boot_id=boot.boot_id)
+        marked = known.aside_s is not None
+        return Parcel(row.seq, stamp_s, body or b"", provisional=marked, boot_id=boot.boot_id)
 
     def _remove_if_empty(self, file: SpoolFile) -> bool:
         with self._changed:
@@ -751,6 +762,30 @@ class Spool:
     def _is_leftover(self, boot: Boot) -> bool:
         """Whether its time will never be known."""
         return boot.boot_id != self._boot_id and boot.known is None
+
+    def _is_final(self, boot: Boot) -> bool:
+        """Whether what `boot` shows now with its mark stays where it is."""
+        if boot.known is not None:
+            return boot.known.aside_s is not None and boot.first_s is None
+        return self._is_leftover(boot) and self._boot_start_s is not None
+
+    def _begins(self, start_s: int) -> None:
+        """Note when this boot began (Unix time)."""
+        if self._boot_start_s is None:
+            self._rewind()  # what is shown of earlier boots need no longer be kept
+        self._boot_start_s = min(start_s, self._boot_start_s or start_s)
+
+    def _make_room(self) -> None:
+        """Have what earlier boots show past the begin of this one step aside for true slots."""
+        if self._boot_start_s is None or self._interval_s is None:
+            return
+        for boot in filter(self._is_leftover, self._boots.values()):
+            boot.step_aside(self._boot_start_s, self._interval_s)
+            if boot.known is not None:
+                for parcel in list(self._ahead.values()):
+                    if parcel.boot_id == boot.boot_id:
+                        del self._ahead[parcel.seq]
+                self._rewind()
 
     def _is_covered(self, stamp_s: int) -> bool:
         """Whether provisional points may lie at `stamp_s`, or are to be erased there."""
@@ -862,7 +897,7 @@ class Spool:
             seq, boot_id = held.seq, held.on_card
         self._ahead.pop(seq, None)
         boot = self._boots.get(boot_id)
-        if parcel.provisional and boot is not None and not self._is_leftover(boot):
+        if parcel.provisional and boot is not None and not self._is_final(boot):
             boot.shown_seq = max(boot.shown_seq, seq)
         elif seq > self._dropped_to:
             self._retired[seq] = boot_id
