@@ -238,7 +238,8 @@ class _Accountant:
         age_s = life.ended - read.true_s
         age_s -= max(0.0, world.stalled.longest(read.true_s, life.ended))
         dated_s = self._dated_at(read)
-        undated = dated_s is None
+        # A backlog in memory is not sent at once when its time becomes known.
+        undated = dated_s is None or (life.killed and life.ended - dated_s <= SLACK_S)
         away = dated_s is not None and world.no_database.touches(dated_s, dated_s + SLACK_S)
         if not (away or undated):
             return None
