@@ -13,9 +13,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from pzem.house.register import SET_BACK_WH
 from pzem.meter import Outcome, Silent, heard
 from pzem.moment import slot_at
 from pzem.registers import Reading
+from pzem.schedule import STEP_S
 from soak.day import Rows
 from soak.world import INTERVAL_S, NAMES, Read, Reset, Spans, World
 
@@ -113,7 +115,7 @@ class _Accountant:
         for stamp, stored in self._stored.items():
             if stamp not in self._grid and not stored.provisional:
                 self._wrong.append(f"{stamp} was stored but never due")
-        self._lifetime()
+        self._lifetime(provisional)
         return self._result
 
     # --- what is in the database
@@ -206,7 +208,7 @@ class _Accountant:
 
     # --- what is not
 
-    def _why_not(self, stamp: int, provisional: set[int]) -> str | None:
+    def _why_not(self, stamp: int, provisional: Mapping[int, int]) -> str | None:
         world = self._world
         reads = self._at[stamp]
         for read in reads:
@@ -269,10 +271,11 @@ class _Accountant:
             reads = [read for read in self._world.reads if read.life is life]
             ended = life.ended or self._world.now
             moments = [life.began, *(read.true_s for read in reads), ended]
+            set_at = _set_at(reads)
             for before, after in itertools.pairwise(moments):
-                if after - before > 2 * INTERVAL_S and not self._world.stalled.touches(
-                    before, after
-                ):
+                # Each time that the clock is set, the slot that is waited for is left out.
+                longest_s = (3 if after in set_at else 2) * INTERVAL_S
+                if after - before > longest_s and not self._world.stalled.touches(before, after):
                     self._wrong.append(f"nothing was read from {before:.1f} to {after:.1f}")
             if reads:
                 stamps = [self._stamp(read) for read in reads]
@@ -292,8 +295,8 @@ class _Accountant:
 
     # --- what has no true time
 
-    def _provisional(self) -> set[int]:
-        """Match each provisional slot with a reading; return the ids of those readings.
+    def _provisional(self) -> dict[int, int]:
+        """Match each provisional slot with a reading; return the slots by the readings' ids.
 
         All that one boot shows is shifted alike. Slots that fit one reading alone tell by how
         much; in the dark one slot is like the next.
@@ -308,7 +311,7 @@ class _Accountant:
         for stamp, reads in fitting.items():
             if len(reads) == 1:
                 shifts[reads[0].life.boot.boot_id].add(round(stamp - reads[0].true_s))
-        found: set[int] = set()
+        found: dict[int, int] = {}
         for stamp, reads in fitting.items():
             near = [
                 (abs(stamp - read.true_s - shift), id(read))
@@ -317,15 +320,16 @@ class _Accountant:
                 if id(read) not in found and abs(stamp - read.true_s - shift) < INTERVAL_S
             ]
             if near:
-                found.add(min(near)[1])
+                found[min(near)[1]] = stamp
             else:
                 self._wrong.append(f"{stamp} is provisional and of no boot without the time")
         return found
 
     # --- energy
 
-    def _lifetime(self) -> None:
+    def _lifetime(self, provisional: Mapping[int, int]) -> None:
         for name in NAMES:
+            known = self._with_lifetime(name, provisional)
             truth = self._truth_wh(name)
             stored = [
                 (stamp, float(slot.meters[name]["lifetime_wh"]))
@@ -339,7 +343,7 @@ class _Accountant:
                 self._wrong.append(f"{name} has no lifetime energy")
                 continue
             resets = [reset for reset in self._world.resets if reset.name == name]
-            hidden = sum(map(self._hidden_wh, resets))
+            hidden = sum(_hidden_wh(reset, known, self._world) for reset in resets)
             first_s, first_wh = stored[0]
             last_s, last_wh = stored[-1]
             counted = last_wh - first_wh
@@ -351,27 +355,56 @@ class _Accountant:
             if not used - hidden <= counted <= used:
                 self._wrong.append(f"{name}: {used} Wh used, {counted} Wh counted")
 
-    def _hidden_wh(self, reset: Reset) -> float:
-        """Return what no collector can know of a reset: what was used since it looked last.
-
-        Where the register has passed its old value before it is read again, as on a line
-        that is in trouble, it does not even show that it was set back.
-        """
-        before = reset.before
-        if before is None:
-            return 1.0
-        reading = before.outcomes[reset.name]
-        assert isinstance(reading, Reading)
-        hidden_wh = reset.truth_wh - before.truth_wh[reset.name] + 1.0
+    def _with_lifetime(self, name: str, provisional: Mapping[int, int]) -> list[Read]:
+        """Return the readings of a meter whose lifetime energy the database holds."""
+        known = []
         for read in self._world.reads:
-            after = read.outcomes[reset.name]
-            if read.true_s > reset.at and isinstance(after, Reading) and not read.in_hand:
-                passed = after.energy_wh >= reading.energy_wh
-                return hidden_wh + (reading.energy_wh if passed else 0.0)
-        return hidden_wh
+            slot = self._stored.get(provisional.get(id(read), self._stamp(read)))
+            point = None if slot is None else slot.meters.get(name)
+            outcome = read.outcomes[name]
+            if (
+                point is not None
+                and isinstance(outcome, Reading)
+                and point["energy_wh"] == outcome.energy_wh
+                and point.get("lifetime_wh") is not None
+            ):
+                known.append(read)
+        return known
 
     def _truth_wh(self, name: str) -> dict[int, int]:
         return {self._stamp(read): read.truth_wh[name] for read in self._world.reads}
+
+
+def _hidden_wh(reset: Reset, known: Sequence[Read], world: World) -> float:
+    """Return what no collector can know of a reset: what was used since it looked last.
+
+    What it read and lost, it has not seen; `known` is what it can go on from. Where the
+    register had come near its old value again before the next such reading, or past it, it
+    does not show that it was set back, and what it has counted since is hidden too. A
+    database that was dropped in between has taken along what was known, and on a full card nobody
+    can look into the spool.
+    """
+    name = reset.name
+    before = [read for read in known if read.true_s < reset.at]
+    after = [read for read in known if read.true_s > reset.at]
+    if not before:
+        return 1.0
+    if after and (
+        any(before[-1].true_s < at < after[0].true_s for at in world.drops)
+        or world.no_card.touches(after[0].life.began, after[0].true_s)
+    ):
+        before = before[:1]
+    hidden_wh = reset.truth_wh - before[-1].truth_wh[name] + 1.0
+    before_wh = _energy_wh(before[-1], name)
+    after_wh = _energy_wh(after[0], name) if after else 0.0
+    shows = after_wh <= min(before_wh / 2, before_wh - SET_BACK_WH)
+    return hidden_wh if shows else hidden_wh + after_wh
+
+
+def _energy_wh(read: Read, name: str) -> float:
+    outcome = read.outcomes[name]
+    assert isinstance(outcome, Reading)
+    return outcome.energy_wh
 
 
 def _told(reads: Sequence[Read]) -> str:
@@ -386,6 +419,14 @@ def _told(reads: Sequence[Read]) -> str:
 
 def _grid(seconds: float) -> int:
     return slot_at(seconds, INTERVAL_S)
+
+
+def _set_at(reads: Sequence[Read]) -> set[float]:
+    """Return the moments of the readings before which the wall clock was set."""
+    errors = [(read.true_s, read.wall_s - read.true_s) for read in reads]
+    return {
+        at for (_, was_s), (at, is_s) in itertools.pairwise(errors) if abs(is_s - was_s) >= STEP_S
+    }
 
 
 def _found(reads: Sequence[Read]) -> tuple[list[Read], set[int]]:

@@ -314,6 +314,7 @@ class Day:
         if not self._up or not self._present:
             return
         self.dropped.append(self.rows())
+        self.world.drops.append(self.world.now)
         self._server.query(f"DROP DATABASE {DATABASE}")
         self._present = False
         self._note_database()

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from pzem.meter import Faulty, Outcome, Silent
-from pzem.registers import OverRangeError, Reading, decode, encode
+from pzem.registers import OverRangeError, decode, encode
 from pzem.testing.house import SimulatedHouse
 
 INTERVAL_S: Final = 5
@@ -78,8 +78,6 @@ class Reset:
 
     name: str
     at: float
-    before: Read | None
-    """The last reading before."""
     truth_wh: int
     """What the meter had counted by then."""
 
@@ -127,6 +125,8 @@ class World:
         """What a meter's line makes of its answer, by name."""
         self.reads: list[Read] = []
         self.resets: list[Reset] = []
+        self.drops: list[float] = []
+        """When somebody dropped the database."""
 
         self.kept: dict[str, tuple[float, float]] = {}
         """For a stand-in: what it keeps."""
@@ -243,7 +243,7 @@ class World:
 
     def reset_register(self, name: str) -> None:
         self._count()
-        self.resets.append(Reset(name, self.now, self.last_reading(name), self._counted_wh[name]))
+        self.resets.append(Reset(name, self.now, self._counted_wh[name]))
         self.house.meters[name].energy_wh = 0.0
         self._register_wh[name] = 0
 
@@ -252,13 +252,6 @@ class World:
         assert self.boot is not None
         first = next(read for read in self.reads if read.life.boot is self.boot)
         return first.true_s - self.boot.began
-
-    def last_reading(self, name: str) -> Read | None:
-        """Return the last cycle in which the collector has read a meter."""
-        for read in reversed(self.reads):
-            if isinstance(read.outcomes[name], Reading) and not read.in_hand:
-                return read
-        return None
 
     # --- the card
 
