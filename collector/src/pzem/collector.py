@@ -27,7 +27,7 @@ from pzem.kept import KeptFile
 from pzem.moment import Moment
 from pzem.points import Cycle
 from pzem.ports import Ports
-from pzem.recall import Answer, Recall
+from pzem.recall import UNKNOWN_S, Answer, Recall
 from pzem.requests import Requests
 from pzem.saver import Saver
 from pzem.schedule import Slot, slots
@@ -106,8 +106,9 @@ class Collector:
         if self._started.is_true:
             recall.before_s = self._started.unix_s
         # What a backlog holds is newer than what the database knows before it is delivered.
-        self._left_newest_s = spool.left_newest_s
-        recall.awaited_s = self._left_newest_s
+        recall.awaited_s = UNKNOWN_S
+        self._left_newest_s: int | None = None
+        self._hear_spool()
         self._status = StatusFile(config, self._started)
         self._thermometer = Thermometer(config.thermal_zone)
         self._announcer = Announcer()
@@ -135,6 +136,7 @@ class Collector:
         """Do what one slot asks for."""
         moment = self._timekeeper.stamp(slot)
         self._note_time(slot)
+        self._hear_spool()
         self._hear_database(slot)
         self._meet_requests()
         cycle = self._read(slot, moment)
@@ -161,6 +163,11 @@ class Collector:
             self._ledger.dated(self._boot_id, found.offset_s)
         elif self._timekeeper.is_overdue(slot):
             self._spool.show_undated(slot.unix_s - slot.monotonic_s, interval_s)
+
+    def _hear_spool(self) -> None:
+        """Take what earlier runs have left to be delivered, once that is known."""
+        if self._recall.awaited_s == UNKNOWN_S and self._spool.has_looked:
+            self._left_newest_s = self._recall.awaited_s = self._spool.left_newest_s
 
     def _hear_database(self, slot: Slot) -> None:
         """Take what was stored before this start, as the database tells it.
@@ -190,7 +197,7 @@ class Collector:
         elif self._had_backlog:
             self._had_backlog = False
             self._ledger.tell_again()
-        if not self._depth.blocks:
+        if not self._depth.blocks and self._recall.awaited_s != UNKNOWN_S:
             self._recall.awaited_s = None  # it is delivered, or was refused
 
     def _meet_requests(self) -> None:

@@ -21,6 +21,8 @@ TIMEOUT_S: Final = 20.0
 """For a whole answer: a card that is busy can keep a query waiting for seconds."""
 FIRST_RETRY_S: Final = 1.0
 LAST_RETRY_S: Final = 30.0
+UNKNOWN_S: Final = 2**62
+"""For `awaited_s`: what earlier runs have left is not known yet."""
 LIFETIME: Final = "SELECT last(lifetime_wh), energy_wh FROM meter GROUP BY meter"
 """A selector brings its point's other fields along, and that point's time."""
 REGISTER: Final = "SELECT last(energy_wh) FROM meter GROUP BY meter"

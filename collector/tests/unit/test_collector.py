@@ -20,7 +20,7 @@ from pzem.house.lifetime import Recalled
 from pzem.house.outages import RECALL_WAIT_S
 from pzem.meter import Outcome, Silent
 from pzem.moment import Moment
-from pzem.recall import Answer
+from pzem.recall import UNKNOWN_S, Answer
 from pzem.registers import Reading
 from pzem.requests import METER_REPLACED, leave
 from pzem.saver import Saver
@@ -444,6 +444,16 @@ class TestBacklog:
         assert shown == [None, None, 75_000.0, 75_000.0]
         hours = [any("hours=7.0" in line for line in block.lines) for block in left.blocks]
         assert hours == [False, False, True, True]
+
+    def test_until_it_was_looked_at_no_answer_is_complete(
+        self, left: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        looked = iter([False, False])
+        monkeypatch.setattr(Spool, "has_looked", property(lambda _: next(looked, True)))
+        awaited: list[int | None] = []
+        left.run(3, *[lambda: awaited.append(left.recall.awaited_s)] * 3)
+        assert awaited[0] == UNKNOWN_S
+        assert left.recall.awaited_s == self.NEWEST_S
 
     def test_it_is_not_waited_for_when_nothing_waits(self, left: Bench) -> None:
         def delivered() -> None:

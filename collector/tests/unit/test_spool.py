@@ -17,7 +17,7 @@ import pytest
 from pzem.moment import Moment, slot_at
 from pzem.spool import Block, Delivery, Erasure, Placement, Spool
 from pzem.spool import spool as module
-from pzem.spool.file import Row, SpoolFile
+from pzem.spool.file import Contents, Row, SpoolFile
 from pzem.spool.parcel import measurement, unpack
 
 NOON = 1_800_014_400
@@ -385,6 +385,56 @@ class TestACardThatFails:
         assert bench.spool.depth().trouble is None
         bench.deliver()
         assert sorted(bench.watts) == list(range(30))
+
+    def test_a_card_that_was_made_read_only_is_named(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Then SQLite has no better words than an I/O error."""
+        monkeypatch.setattr(SpoolFile, "is_read_only", lambda _: True)
+        monkeypatch.setattr(SpoolFile, "add", _fail)
+        bench.fill(10)
+        assert bench.spool.depth().trouble == "the card is read-only"
+
+    @pytest.mark.parametrize("boot", ["boot", "next boot"])
+    def test_a_file_that_is_slow_to_open_holds_up_nothing(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch, boot: str
+    ) -> None:
+        bench.fill(10, is_true=False)
+        bench.spool.time_is_known("boot", NOON - 1000.0, 5, NOON + 50)
+        bench.fill(10, 10)
+        bench.spool.close()
+        go_on = threading.Event()
+        genuine = SpoolFile.open
+
+        def slow(file: SpoolFile) -> Contents:
+            go_on.wait(60)
+            return genuine(file)
+
+        monkeypatch.setattr(SpoolFile, "open", slow)
+        monkeypatch.setattr(module, "OPEN_S", 0.0)
+        assert bench.folder is not None
+        spool = Spool(bench.folder, boot, ROOM)
+        try:
+            assert not spool.has_looked
+            assert spool.left_newest_s is None
+            spool.put(Block(Moment(NOON + 100, bench.now_s, boot), ("meter,meter=a watts=20.0",)))
+            todo = spool.next(500)
+            assert isinstance(todo, Delivery)
+            spool.put(Block(Moment(NOON + 105, bench.now_s, boot), ("meter,meter=a watts=21.0",)))
+            go_on.set()
+            assert spool.wait(60)
+            while not spool.has_looked:
+                spool.wait(1.0)
+            assert spool.left_newest_s == NOON + 95
+            assert spool.depth().blocks == 22
+            bench.stored += [line for parcel in todo.parcels for line in parcel.lines()]
+            spool.done(todo)
+        finally:
+            go_on.set()
+            spool.close()
+        bench.open(boot)
+        bench.deliver()
+        assert sorted(bench.watts) == list(range(22))
 
     def test_a_defect_stops_nothing(
         self, bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

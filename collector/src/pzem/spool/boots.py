@@ -72,6 +72,15 @@ class Boot:
         self.measurements |= measurements
         self.changes += 1
 
+    def merge(self, kept: Boot) -> None:
+        """Take over what an earlier run of the same boot has kept, and this one did not know."""
+        self.known = self.known or kept.known
+        self.shown = self.shown or kept.shown
+        self.shown_seq = max(self.shown_seq, kept.shown_seq)
+        for stamp_s in (kept.first_s, kept.last_s):
+            if stamp_s is not None:
+                self.extend(stamp_s, kept.measurements)
+
     def erasure(self) -> Erasure | None:
         """Return what is to be erased before its true blocks may be sent."""
         if not self.known_on_card or self.first_s is None or self.last_s is None:

@@ -134,6 +134,12 @@ class SpoolFile:
         self._damage_said = False
         return self._open()
 
+    def is_read_only(self) -> bool:
+        """Tell whether the card was made read-only, as a worn one does to itself."""
+        with contextlib.suppress(OSError):
+            return bool(os.statvfs(self.path.parent).f_flag & os.ST_RDONLY)
+        return False
+
     def close(self) -> None:
         """Let go of the file; what was committed is on the card already."""
         if self._db is not None:
@@ -320,6 +326,7 @@ class SpoolFile:
         damaged = _connect(self.path)
         try:
             self._open(fresh)
+            self._database.execute("PRAGMA synchronous = OFF")  # nothing counts before the end
             boots = []
             with contextlib.suppress(sqlite3.Error, TypeError):
                 damaged.execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -338,6 +345,7 @@ class SpoolFile:
             damaged.close()
             self.close()
         _remove_log(fresh)
+        _sync(fresh, os.O_RDONLY)
         aside = _beside(self.path, ".damaged")
         _remove_all(aside)
         for suffix in ("-wal", "-journal"):
@@ -420,7 +428,11 @@ def _remove_all(path: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    _sync(folder, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     finally:

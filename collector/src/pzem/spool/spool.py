@@ -58,6 +58,9 @@ DEFER_S: Final = 600.0
 """A block that the server fails on, while it takes others, is tried again after this."""
 UNDATED_S: Final = 30 * 86_400.0
 """So much of what never got its time is kept, in s."""
+OPEN_S: Final = 10.0
+"""How long the start waits for what an earlier run has left; a large file that is damaged
+takes minutes."""
 CLOSE_S: Final = 5.0
 """How long the end waits for the card; systemd does not wait for ever."""
 DAY_S: Final = 86_400
@@ -108,7 +111,7 @@ class Spool:
         *,
         background: bool = True,
     ) -> None:
-        """Open what an earlier run has left; waits for the card.
+        """Open what an earlier run has left; waits `OPEN_S` at most for the card.
 
         `folder` None keeps everything in memory. `max_bytes` is never exceeded by the
         file. Without `background` nobody calls `keep` but its owner.
@@ -152,12 +155,18 @@ class Spool:
         self._closing = False
         self._must_look = True
         """Whether there may be a file that was not opened yet."""
-        self.keep()
-        self._left_newest_s = self._newest_s
+        self._has_looked = False
+        self._has_taken = False
+        self._left_newest_s: int | None = None
         self._keeper: threading.Thread | None = None
-        if background:
-            self._keeper = threading.Thread(target=self._keep_on, name="spool", daemon=True)
-            self._keeper.start()
+        if not background:
+            self.keep()
+            return
+        self._keeper = threading.Thread(target=self._keep_on, name="spool", daemon=True)
+        self._keeper.start()
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._has_looked, OPEN_S):
+                log.warning("the spool's file is slow to open; measuring begins meanwhile")
 
     # --- for the thread that reads
 
@@ -226,8 +235,16 @@ class Spool:
                 self._changed.notify_all()
 
     @property
+    def has_looked(self) -> bool:
+        """Whether what an earlier run has left was looked at, with success or without."""
+        return self._has_looked
+
+    @property
     def left_newest_s(self) -> int | None:
-        """Newest slot with a true time (Unix time) that an earlier run has left; None: none."""
+        """Newest slot with a true time (Unix time) that an earlier run has left.
+
+        None: there is none, or it was not looked at yet.
+        """
         return self._left_newest_s
 
     @property
@@ -339,6 +356,13 @@ class Spool:
 
     def keep(self, *, final: bool = False) -> None:
         """Do on the card what is due; all that there is if `final`. Raises nothing."""
+        self._do_what_is_due(final=final)
+        with self._changed:
+            if not self._has_looked:
+                self._has_looked = True
+                self._changed.notify_all()
+
+    def _do_what_is_due(self, *, final: bool) -> None:
         now_s = self._monotonic()
         with self._changed:
             if now_s >= self._deferred_until:
@@ -352,7 +376,7 @@ class Spool:
         try:
             self._work(self._file, due=due, final=final)
         except (sqlite3.Error, OSError) as error:
-            self._stumble(_words(error))
+            self._stumble(_words(error, is_read_only=self._file.is_read_only()))
         except Exception:
             log.exception("the spool failed; this is a defect")
             self._stumble("an error of the program, see the log")
@@ -370,7 +394,7 @@ class Spool:
 
     def _is_due(self) -> bool:
         now_s = self._monotonic()
-        if self._closing or now_s >= self._deferred_until:
+        if self._closing or not self._has_looked or now_s >= self._deferred_until:
             return True
         if self._file is None:
             return self._has_news()
@@ -450,11 +474,16 @@ class Spool:
                 boot.undated_on_card = 0
             for found in contents.boots:
                 boot = self._boots.setdefault(found.boot_id, found)
+                if boot is not found and not self._has_taken:
+                    boot.merge(found)
                 boot.number = found.number
                 boot.undated_on_card = found.undated_on_card
             for boot in self._boots.values():
                 boot.known_on_card = boot.prepared = False
                 boot.changes += 1
+            if not self._has_taken:
+                self._has_taken = True
+                self._left_newest_s = contents.newest_s
             self._make_room()
         self._limit_undated(self._file)
 
@@ -925,8 +954,10 @@ def _of_one_day(parcels: Iterator[Parcel], most: int) -> tuple[Parcel, ...]:
     return tuple(sorted(found, key=lambda parcel: (parcel.stamp_s, parcel.seq)))
 
 
-def _words(error: Exception) -> str:
+def _words(error: Exception, *, is_read_only: bool) -> str:
     """Return why the card fails, for people."""
+    if is_read_only:
+        return "the card is read-only"
     code = getattr(error, "sqlite_errorcode", None)
     meaning = None if code is None else _TROUBLES.get(code & 0xFF)
     return f"{meaning} ({error})" if meaning else str(error)
