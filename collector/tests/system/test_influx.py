@@ -619,7 +619,7 @@ class TestProvisional:
     def test_what_was_shown_is_replaced_when_the_time_comes(
         self, influxd: Influxd, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("pzem.spool.spool.COMMIT_S", 0.05)
+        monkeypatch.setattr("pzem.spool.memory.COMMIT_S", 0.05)
         spool = Spool(tmp_path, "boot", 10_000_000)
         writer = Writer(spool, Influx(InfluxSettings(influxd.url, database)))
         writer.start()
@@ -676,7 +676,7 @@ class TestProvisional:
         monkeypatch: pytest.MonkeyPatch,
         caplog: pytest.LogCaptureFixture,
     ) -> None:
-        monkeypatch.setattr("pzem.spool.spool.COMMIT_S", 0.05)
+        monkeypatch.setattr("pzem.spool.memory.COMMIT_S", 0.05)
         influx = Influx(InfluxSettings(influxd.url, database))
         query, asked = influx.query, 0
 
@@ -707,7 +707,7 @@ class TestProvisional:
     def test_an_absent_server_is_called_absent_before_anything_can_be_sent(
         self, spool: Spool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        monkeypatch.setattr("pzem.spool.spool.COMMIT_S", 0.05)
+        monkeypatch.setattr("pzem.spool.memory.COMMIT_S", 0.05)
         caplog.set_level(logging.INFO)
         with Influxd() as server:
             server.query("CREATE DATABASE housePower")
@@ -736,7 +736,7 @@ class TestProvisional:
         monkeypatch: pytest.MonkeyPatch,
         caplog: pytest.LogCaptureFixture,
     ) -> None:
-        monkeypatch.setattr("pzem.spool.spool.COMMIT_S", 0.05)
+        monkeypatch.setattr("pzem.spool.memory.COMMIT_S", 0.05)
         spool = Spool(tmp_path, "boot", 10_000_000)
         influx = Influx(InfluxSettings(influxd.url, database))
         query = influx.query

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from pzem.moment import Moment, slot_at
-from pzem.spool import Block, Delivery, Erasure, Placement, Spool
+from pzem.spool import Block, Delivery, Erasure, Placement, Spool, keeper, memory
 from pzem.spool import spool as module
 from pzem.spool.file import Contents, Row, SpoolFile
 from pzem.spool.parcel import measurement, unpack
@@ -250,7 +250,7 @@ class TestWhileItDoesNot:
         bench.deliver()
         assert bench.watts == list(range(1, 10))
         assert bench.blocks() == 1
-        bench.wait(module.DEFER_S)
+        bench.wait(memory.DEFER_S)
         bench.deliver()
         assert bench.watts[-1] == 0
 
@@ -297,7 +297,7 @@ class TestWithoutRoom:
     def test_in_memory_it_is_bounded_too(
         self, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(module, "MEMORY_BYTES", 20_000)
+        monkeypatch.setattr(memory, "MEMORY_BYTES", 20_000)
         bench = Bench(None)
         bench.fill(100)
         lost = bench.spool.depth().lost
@@ -343,7 +343,7 @@ class TestACardThatFails:
             assert trouble is not None
             assert broken.blocks() == 100
             (broken.folder / "spool.sqlite3").rmdir()
-            broken.wait(module.RETRY_S)
+            broken.wait(keeper.RETRY_S)
             assert said(caplog)[1:] == ["the spool's file can be used again"]
         assert broken.spool.depth().trouble is None
         broken.crash()
@@ -367,7 +367,7 @@ class TestACardThatFails:
             bench.open("boot")
             bench.fill(10, 20)
             assert bench.spool.depth().trouble == "cannot be read"
-        bench.wait(module.RETRY_S)
+        bench.wait(keeper.RETRY_S)
         assert bench.blocks() == 30
         bench.crash()
         bench.deliver()
@@ -381,7 +381,7 @@ class TestACardThatFails:
         bench.fill(10, 20)
         assert "the card is read-only" in str(bench.spool.depth().trouble)
         assert bench.blocks() == 30
-        bench.wait(module.RETRY_S)
+        bench.wait(keeper.RETRY_S)
         assert bench.spool.depth().trouble is None
         bench.deliver()
         assert sorted(bench.watts) == list(range(30))
@@ -444,7 +444,7 @@ class TestACardThatFails:
             bench.fill(10)
         assert "this is a defect" in caplog.text
         assert bench.blocks() == 10
-        bench.wait(module.RETRY_S)
+        bench.wait(keeper.RETRY_S)
         bench.crash()
         assert bench.blocks() == 10
 
@@ -458,7 +458,7 @@ class TestACardThatFails:
             go_on.wait(60)
 
         monkeypatch.setattr(SpoolFile, "add", hang)
-        monkeypatch.setattr(module, "COMMIT_S", 0.0)
+        monkeypatch.setattr(memory, "COMMIT_S", 0.0)
         spool = Spool(tmp_path, "boot", ROOM)
         try:
             spool.put(Block(Moment(NOON, 1.0, "boot"), ("a b=1",)))
@@ -995,7 +995,7 @@ def test_the_oldest_is_told(bench: Bench) -> None:
 
 
 def test_a_thread_does_it_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "COMMIT_S", 0.05)
+    monkeypatch.setattr(memory, "COMMIT_S", 0.05)
     spool = Spool(tmp_path, "boot", ROOM)
     assert not spool.wait(0.0)
     spool.put(Block(Moment(NOON, 1.0, "boot", is_true=False), ("a b=1",)))

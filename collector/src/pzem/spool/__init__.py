@@ -1,8 +1,9 @@
 """Between the thread that reads and the database: nothing is lost on the way."""
 
 from pzem.spool.block import Block
+from pzem.spool.memory import COMMIT_S, SpoolDepth
 from pzem.spool.parcel import Delivery, Erasure, Parcel, Placement
-from pzem.spool.spool import COMMIT_S, Spool, SpoolDepth
+from pzem.spool.spool import Spool
 
 __all__ = [
     "COMMIT_S",
