@@ -127,12 +127,7 @@ class Memory:
     def time_is_known(
         self, boot_id: str, offset_s: float, interval_s: int, before_unix_s: int
     ) -> None:
-        """Date the blocks of one boot: their slot is at monotonic time + `offset_s`.
-
-        A block whose slot is not before `before_unix_s`, the first one that was dated at
-        once, or that of another block dated at once, gives way to it. What was shown
-        provisionally is erased. Only the first word on a boot counts.
-        """
+        """Date the blocks of one boot, as `Spool.time_is_known` says."""
         boot = self._boot(boot_id)
         if boot_id == self.boot_id:
             self._begins(math.floor(offset_s))
@@ -149,18 +144,10 @@ class Memory:
                 held.moment = _dated(held.moment, boot.known)
                 if held.moment.unix_s >= before_unix_s or held.moment.unix_s in taken:
                     self._keep_records_only(held)
-        for parcel in list(self.ahead.values()):
-            if parcel.boot_id == boot_id:
-                del self.ahead[parcel.seq]
-        self.rewind()
+        self._look_again(boot_id)
 
     def show_undated(self, offset_s: float, interval_s: int) -> None:
-        """Deliver the undated blocks of this boot too, at monotonic time + `offset_s`.
-
-        They are kept until their time is known. If the first one would not come after
-        every slot that the database or the spool knows of, `offset_s` is raised until it
-        does. Only the first word counts in one boot.
-        """
+        """Have the undated blocks of this boot shown, as `Spool.show_undated` says."""
         boot = self._boot(self.boot_id)
         if boot.shown is None and boot.known is None and boot.wish is None:
             boot.wish = Dating(offset_s, interval_s)
@@ -422,10 +409,14 @@ class Memory:
         for boot in filter(self.is_leftover, self.boots.values()):
             boot.step_aside(self.boot_start_s, self._interval_s)
             if boot.known is not None:
-                for parcel in list(self.ahead.values()):
-                    if parcel.boot_id == boot.boot_id:
-                        del self.ahead[parcel.seq]
-                self.rewind()
+                self._look_again(boot.boot_id)
+
+    def _look_again(self, boot_id: str) -> None:
+        """Forget how the blocks of a boot were going to be sent."""
+        for parcel in list(self.ahead.values()):
+            if parcel.boot_id == boot_id:
+                del self.ahead[parcel.seq]
+        self.rewind()
 
     def rewind(self) -> None:
         """Look at every block on the card again."""
