@@ -84,7 +84,7 @@ def test_the_password(house: House, capsys: pytest.CaptureFixture[str], command:
     ("command", "said"),
     [
         ("outages", "{}/outages.json: "),
-        ("import-original", "{}: "),
+        ("import-original", "{}/import-original.lock: "),
         ("meter-replaced mainA", "cannot write in {}/requests: "),
     ],
 )

@@ -50,7 +50,7 @@ def import_original(args: argparse.Namespace) -> int:
         zone = house_zone(config.house.timezone)
     except ValueError as error:
         raise ConfigError([str(error)]) from error
-    with _alone(config.state_dir), _Command(args, config, zone, prefixes) as command:
+    with _Command(args, config, zone, prefixes) as command, _alone(config.state_dir):
         return command.run()
 
 
