@@ -26,6 +26,15 @@ def only_user(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def sync(path: Path) -> None:
+    """Wait until the file, or what the folder holds, is on the card; raises `OSError`."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def read_small(path: Path, most_bytes: int, *, any_kind: bool = False) -> bytes:
     """Return what the file at `path` holds, which is a regular one unless it may be of `any_kind`.
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pzem.files import sync
 from pzem.saver import Saver
 
 log = logging.getLogger(__name__)
@@ -97,7 +98,7 @@ class KeptFile:
                 stream.flush()
                 os.fsync(stream.fileno())
             fresh.replace(file)
-            _sync_folder(file.parent)
+            sync(file.parent)
         except OSError as error:
             if not self._said:
                 self._said = True
@@ -107,11 +108,3 @@ class KeptFile:
             self._said = False
             log.info("%s can be written again", file)
         return True
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from pzem.files import sync
 from pzem.spool.boots import Boot
 
 NAME: Final = "spool.sqlite3"
@@ -289,7 +290,7 @@ class SpoolFile:
         elif version != FORMAT:
             raise _foreign(version)
         if is_new:
-            _sync_folder(path.parent)
+            sync(path.parent)
         return self._contents()
 
     def _contents(self) -> Contents:
@@ -345,7 +346,7 @@ class SpoolFile:
             damaged.close()
             self.close()
         _remove_log(fresh)
-        _sync(fresh, os.O_RDONLY)
+        sync(fresh)
         aside = _beside(self.path, ".damaged")
         _remove_all(aside)
         for suffix in ("-wal", "-journal"):
@@ -363,7 +364,7 @@ class SpoolFile:
                 _remove_all(fresh)
             else:
                 fresh.replace(self.path)
-            _sync_folder(self.path.parent)
+            sync(self.path.parent)
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -425,15 +426,3 @@ def _remove_log(path: Path) -> None:
 def _remove_all(path: Path) -> None:
     path.unlink(missing_ok=True)
     _remove_log(path)
-
-
-def _sync_folder(folder: Path) -> None:
-    _sync(folder, os.O_RDONLY | os.O_DIRECTORY)
-
-
-def _sync(path: Path, flags: int) -> None:
-    descriptor = os.open(path, flags | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
