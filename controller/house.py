@@ -20,6 +20,7 @@ from typing import Any, Final
 
 import yaml
 
+from controller import mail
 from controller.messages import ProblemError
 from controller.yaml_lines import Document, Key, load
 from pzem import config as collector
@@ -173,7 +174,7 @@ class _Checker:
 
     def check(self) -> None:
         values = self._document.values
-        known = {*self._checks, *COLLECTOR_KEYS}
+        known = {*self._checks, *COLLECTOR_KEYS, *mail.KEYS}
         for key, value in values.items():
             if key not in known and key not in role_options():
                 self._unknown(key, known)
@@ -184,6 +185,8 @@ class _Checker:
             elif key not in known:
                 self._role_variable(key, value)
         self._collector()
+        for complaint in mail.complaints({**defaults(), **values}, set(values)):
+            self._complain(*complaint)
 
     def _complain(self, key: Key, problem: str, mend: str) -> None:
         self._document.complain(key, problem, mend)
