@@ -5,10 +5,15 @@ from __future__ import annotations
 import signal
 import sys
 
-from controller import collector, login, provision
+from controller import collector, login, provision, send_test
 from controller.messages import ProblemError, complain
 
-COMMANDS = {"password": login.main, "provision": provision.main, "pzem": collector.main}
+COMMANDS = {
+    "password": login.main,
+    "provision": provision.main,
+    "pzem": collector.main,
+    "test-mail": send_test.main,
+}
 
 
 def main(argv: list[str]) -> int:

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from controller import provision, reach
-from controller.house import HOUSE_FILE, ROOT, read_house
+from controller import on_the_pi
 from controller.messages import ProblemError, tell
-from controller.place import HouseFolder, passing_folder
 
 USAGE: Final = """\
 Usage: ./appliance pzem HOST COMMAND [ARGUMENT ...]
@@ -52,33 +47,11 @@ def main(argv: Sequence[str]) -> int:
         return 0
     if len(argv) == 1:
         raise ProblemError("which command? Such as: ./appliance pzem pi@HOST scan", code=2)
-    host = provision.find_hosts(argv[0])[0]
-    folder = HouseFolder(read_house(ROOT / HOUSE_FILE, str(HOUSE_FILE)).name)
-    tty = sys.stdin.isatty() and sys.stdout.isatty()
-    with passing_folder() as scratch:
-        if provision.is_local(host):
-            if not Path("/usr/local/bin/pzem").exists():
-                raise ProblemError(
-                    "the collector is not installed on this computer; first: "
-                    "./appliance provision localhost, or name the Pi"
-                )
-            return _run(shell_words(argv[1:], tty=tty, ask=tty))
-        pi = reach.over_ssh(host, folder, scratch, keep=True, new_card=False)
-        words = shlex.join(shell_words(argv[1:], tty=tty, ask=tty))
-        return _run(pi.command(words, tty=tty, quiet=True))
+    words = shell_words(argv[1:], tty=on_the_pi.is_terminal())
+    return on_the_pi.run(argv[0], words, Path("/usr/local/bin/pzem"), "the collector")
 
 
-def shell_words(arguments: Sequence[str], *, tty: bool, ask: bool) -> list[str]:
-    """Return the command line for the Pi; with `ask`, sudo may ask for a password."""
+def shell_words(arguments: Sequence[str], *, tty: bool) -> list[str]:
+    """Return what runs a command of the collector, as root."""
     script = _ON_THE_PI.replace("@MODE@", "--pty" if tty else "--pipe")
-    sudo = ["sudo"] if ask else ["sudo", "-n"]
-    return [*sudo, "sh", "-c", script, "pzem", *arguments]
-
-
-def _run(line: Sequence[str]) -> int:
-    running = subprocess.Popen(list(line))
-    while True:
-        try:
-            return running.wait()
-        except KeyboardInterrupt:  # the command got it too
-            continue
+    return ["sh", "-c", script, "pzem", *arguments]
