@@ -302,6 +302,13 @@ def test_another_billing_day_begins_a_bill_of_its_own() -> None:
     ]  # fmt: skip
 
 
+def test_hours_outside_of_the_range_are_left_alone() -> None:
+    prices = table(PARIS, simple(EVER, "1"))
+    start_s, end_s = prices.months.bounds(unix(PARIS, 2026, 1, 1))
+    around = every_hour(start_s - 5 * HOUR, end_s + 5 * HOUR)
+    assert costs(prices, around, start_s, end_s) == of_month(prices, 2026, 1, 1)
+
+
 @pytest.mark.parametrize(
     ("hours", "complaint"),
     [
