@@ -12,14 +12,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime, tzinfo
 from decimal import Decimal
-from itertools import pairwise
-from typing import NamedTuple
+from itertools import groupby, pairwise
+from typing import Final, NamedTuple
 
 from pzem.tariff.months import ONE_DAY
 from pzem.tariff.prices import PriceTable
 
-HOUR_S = 3600
-MINUTE_S = 60
+HOUR_S: Final = 3600
 
 
 class Cost(NamedTuple):
@@ -69,8 +68,6 @@ def costs(table: PriceTable, hours: Iterable[tuple[int, float]], start_s: int, e
             continue
         of_hour: Decimal | None = None
         for piece_s, part in _pieces(hour_s, milli_wh, months.zone):
-            if piece_s < start_s:
-                continue
             at = datetime.fromtimestamp(piece_s, months.zone)
             day = at.date()
             month = months.first_day(day)
@@ -92,18 +89,11 @@ def costs(table: PriceTable, hours: Iterable[tuple[int, float]], start_s: int, e
 
 def _months(table: PriceTable, days: Iterable[Cost]) -> Iterator[Cost]:
     """Add up days; a billing month without any has no cost."""
-    month: Cost | None = None
-    for day in days:
-        if month is not None and day.start_s < month.end_s:
-            energies = [cost.energy for cost in (month, day) if cost.energy is not None]
-            energy = sum(energies, Decimal(0)) if energies else None
-            month = month._replace(energy=energy, fixed=month.fixed + day.fixed)
-            continue
-        if month is not None:
-            yield month
-        month = Cost(*table.months.bounds(day.start_s), day.energy, day.fixed)
-    if month is not None:
-        yield month
+    for bounds, found in groupby(days, lambda day: table.months.bounds(day.start_s)):
+        of_month = list(found)
+        energies = [day.energy for day in of_month if day.energy is not None]
+        energy = sum(energies, Decimal(0)) if energies else None
+        yield Cost(*bounds, energy, sum((day.fixed for day in of_month), Decimal(0)))
 
 
 def _checked(hours: Iterable[tuple[int, float]]) -> Iterator[tuple[int, int]]:
@@ -119,22 +109,15 @@ def _checked(hours: Iterable[tuple[int, float]]) -> Iterator[tuple[int, int]]:
 
 
 def _pieces(hour_s: int, milli_wh: int, zone: tzinfo) -> Iterator[tuple[int, int]]:
-    """Cut an hour where a local hour begins; yield when each part begins, and its mWh."""
-    end_s = hour_s + HOUR_S
-    offset_s = _offset_s(hour_s, zone)
-    if offset_s == _offset_s(end_s - 1, zone):
-        cuts = {hour_s, hour_s + -offset_s % HOUR_S}
-    else:  # the clocks are changed meanwhile: some do that at 00:01
-        cuts = set(range(hour_s, end_s, MINUTE_S))
-    for from_s, to_s in pairwise([*sorted(cuts), end_s]):
-        before, after = (milli_wh * (cut_s - hour_s) // HOUR_S for cut_s in (from_s, to_s))
-        yield from_s, after - before
+    """Cut an hour where a local hour begins; yield when each part begins, and its mWh.
 
-
-def _offset_s(unix_s: int, zone: tzinfo) -> int:
-    offset = datetime.fromtimestamp(unix_s, zone).utcoffset()
+    Clocks are changed there or with the hour: since 2012, everywhere but at one station of Antarctica.
+    """
+    offset = datetime.fromtimestamp(hour_s, zone).utcoffset()
     assert offset is not None  # it was made with a zone
-    return int(offset.total_seconds())
+    cut_s = -int(offset.total_seconds()) % HOUR_S
+    for from_s, to_s in pairwise(sorted({0, cut_s, HOUR_S})):
+        yield hour_s + from_s, milli_wh * to_s // HOUR_S - milli_wh * from_s // HOUR_S
 
 
 def _days(first: date, last: date) -> Iterator[date]:
