@@ -87,7 +87,7 @@ class TariffChecker:
         if not (is_int(billing_day) and low <= billing_day <= high):
             problem = wrong_type(billing_day, "a day that every month has")
             self.complain((*at, "billing_day"), problem, f"write {low} to {high}")
-        if self._which(table, at, (*_RATES, "seasons")) == "seasons":
+        if self._which(table, at, (*_RATES, "seasons"), _TARIFF_KEYS) == "seasons":
             seasons = self._seasons(table, (*at, "seasons"))
         else:
             seasons = (Season(self._rate(table, at)),)
@@ -96,7 +96,7 @@ class TariffChecker:
     def _fuel(self, table: Table, at: Key, since: date) -> Tariff:
         self.unknown_keys(table, at, _FUEL_KEYS)
         price = Decimal(0)
-        which = self._which(table, at, ("price_per_kwh", *(fuel for fuel, _ in _FUELS)))
+        which = self._which(table, at, ("price_per_kwh", *(fuel for fuel, _ in _FUELS)), _FUEL_KEYS)
         if which is not None:
             price = self._amount(table, (*at, which)) or price
         for fuel, consumption in _FUELS:
@@ -110,14 +110,16 @@ class TariffChecker:
                 self.complain((*at, consumption), f"it does not belong to {which}", mend)
         return Tariff(since, (Season(flat(round(price, DECIMALS))),))
 
-    def _which(self, table: Table, at: Key, choices: tuple[str, ...]) -> str | None:
-        """Return the one key that says the price."""
+    def _which(
+        self, table: Table, at: Key, choices: tuple[str, ...], known: tuple[str, ...]
+    ) -> str | None:
+        """Return the one key that says the price; a misspelled one has had its complaint."""
         found = [key for key in choices if key in table]
         if len(found) == 1:
             return found[0]
         if found:
             self.complain(at, f"has {' and '.join(found)}", "keep one of them")
-        else:
+        elif table.keys() <= set(known):
             self.complain(at, "has no price", f"add one of {', '.join(choices)}")
         return None
 
@@ -130,7 +132,7 @@ class TariffChecker:
         for at, entry in entries:
             self.unknown_keys(entry, at, _SEASON_KEYS)
             begins = self._month_day(entry, (*at, "from"))
-            self._which(entry, at, _RATES)
+            self._which(entry, at, _RATES, _SEASON_KEYS)
             rate = self._rate(entry, at)
             if begins in seasons:
                 problem = f"{show(entry['from'])} is the first day of another season too"

@@ -111,7 +111,7 @@ def _checked(hours: Iterable[tuple[int, float]]) -> Iterator[tuple[int, int]]:
 def _pieces(hour_s: int, milli_wh: int, zone: tzinfo) -> Iterator[tuple[int, int]]:
     """Cut an hour where a local hour begins; yield when each part begins, and its mWh.
 
-    Clocks are changed there or with the hour: since 2012, everywhere but at one station of Antarctica.
+    Clocks are changed there or with the hour (since 2012, but for one station in Antarctica).
     """
     offset = datetime.fromtimestamp(hour_s, zone).utcoffset()
     assert offset is not None  # it was made with a zone
