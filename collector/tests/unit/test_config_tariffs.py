@@ -4,11 +4,14 @@ from datetime import date
 from decimal import Decimal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pzem import config
 from pzem.config import ConfigError
 from pzem.tariff import Season, Tariff, Tier, Tiered, TimeOfUse, flat
 
+KINDS = ["tariffs", "generator_fuel"]
 METER = {"name": "mainA", "address": 4, "supply": "utility"}
 HEAD = """[house]
 currency = "EUR"
@@ -308,7 +311,7 @@ def test_all_mistakes_come_at_once() -> None:
     assert len(complaints(text)) == 5
 
 
-@pytest.mark.parametrize("kind", ["tariffs", "generator_fuel"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_prices_have_a_currency(kind: str) -> None:
     with pytest.raises(ConfigError) as error:
         config.check(
@@ -344,3 +347,35 @@ def test_an_announced_price_may_lie_far_ahead() -> None:
     entry["valid_from"] = date(2207, 1, 1)
     with pytest.raises(ConfigError, match="the year 2207 cannot be meant"):
         config.check(document, {}, "f", today=date(2026, 5, 31))
+
+
+KEYS = st.sampled_from(
+    [
+        "valid_from", "billing_day", "fixed_per_month", "price_per_kwh", "tiers", "hours",
+        "seasons", "from", "to", "days", "up_to_kwh", "price_per_litre", "litres_per_kwh", "x",
+    ]
+)  # fmt: skip
+LEAVES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=5),
+    st.dates(),
+    st.datetimes(),
+    st.sampled_from(["06-01", "02-30", "weekday", 0, 6, 24, 0.25, 10**400]),
+)
+ANYTHING = st.recursive(
+    LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4)
+)
+
+
+@given(st.lists(st.dictionaries(KEYS, ANYTHING)) | ANYTHING, st.sampled_from(KINDS))
+def test_nothing_is_too_odd_for_a_complaint(written: object, name: str) -> None:
+    document = {"meters": [METER], "house": {"currency": "EUR"}, name: written}
+    lines: tuple[str, ...] = ()
+    try:
+        config.check(document, {}, "f")
+    except ConfigError as error:
+        lines = error.lines
+    assert all(line.isprintable() and len(line) < 300 for line in lines)
