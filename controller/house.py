@@ -47,6 +47,9 @@ COLLECTOR_KEYS: Final[Mapping[str, Key]] = {
     "house_energy_reset": ("house", "energy_reset"),
     "house_pi_fed_from": ("house", "pi_fed_from"),
     "house_spool_max_mb": ("spool", "max_mb"),
+    "house_currency": ("house", "currency"),
+    "house_tariffs": ("tariffs",),
+    "house_generator_fuel": ("generator_fuel",),
 }
 """Keys of the house that the collector has too, and where they stand there."""
 

@@ -79,6 +79,17 @@ def test_good_input_is_taken(tmp_path: Path, text: str) -> None:
     assert read.values.keys() >= house.defaults().keys()
 
 
+README = (house.ROOT / "README.md").read_text(encoding="utf-8")
+EXAMPLES = re.findall(r"^```yaml\n(house_.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("text", EXAMPLES)
+def test_the_readmes_examples_are_taken(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "house.yml"
+    path.write_text(text, encoding="utf-8")
+    assert house.read_house(path, "house.yml").values["house_tariffs"]
+
+
 def test_a_file_that_is_not_there_says_nothing(tmp_path: Path) -> None:
     assert house.read_house(tmp_path / "none.yml", "").values == house.defaults()
 

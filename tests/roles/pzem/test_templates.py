@@ -6,14 +6,17 @@ import configparser
 import json
 from collections.abc import Callable, Mapping
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import pytest
+import yaml
 
 from pzem import config
 from pzem.moment import BOOT_ID_FILE
+from pzem.tariff import Season, Tariff, Tier, Tiered, TimeOfUse, flat
 
 Render = Callable[..., str]
 
@@ -30,6 +33,9 @@ VARIABLES: dict[str, Any] = {
     "pzem_energy_reset": True,
     "pzem_pi_fed_from": "",
     "pzem_spool_max_mb": "512",
+    "pzem_currency": "",
+    "pzem_tariffs": [],
+    "pzem_generator_fuel": [],
     "pzem_influxdb_url": "http://127.0.0.1:8086",
     "pzem_influxdb_database": "housePower",
     "pzem_influxdb_username": "pzem",
@@ -102,6 +108,58 @@ def test_the_collector_reads_what_the_owner_knows(rendered: Render, day: object)
     assert read.meters == (
         config.MeterSettings("gen", 6, "generator", breaker_amps=30.5, replaced=known),
     )
+
+
+def test_without_tariffs_nothing_has_a_price(rendered: Render) -> None:
+    read = config.parse(rendered())
+    assert (read.house.currency, read.tariffs, read.generator_fuel) == ("", (), ())
+
+
+HOUSE = """
+- valid_from: 2026-03-01
+  billing_day: 12
+  fixed_per_month: 9.90
+  seasons:
+    - from: 06-01
+      hours:
+        - {from: 7, to: 22, days: weekday, price_per_kwh: 0.45}
+        - {from: 22, to: 7, days: weekday, price_per_kwh: 0.000001}
+        - {from: 0, to: 24, days: weekend, price_per_kwh: 1}
+    - from: 10-01
+      tiers: [{up_to_kwh: 500, price_per_kwh: 0.1}, {price_per_kwh: 0.2}]
+- {valid_from: "2025-01-01", price_per_kwh: 0.14}
+"""
+
+
+def test_the_collector_reads_the_prices(rendered: Render) -> None:
+    fuel = [{"valid_from": date(2026, 1, 1), "price_per_gallon": 3.6, "gallons_per_kwh": 0.13}]
+    read = config.parse(
+        rendered(pzem_currency="USD", pzem_tariffs=yaml.safe_load(HOUSE), pzem_generator_fuel=fuel)
+    )
+    low, middle, high = Decimal("0.000001"), Decimal("0.45"), Decimal(1)
+    summer = TimeOfUse((low,) * 7 + (middle,) * 15 + (low,) * 2, (high,) * 24)
+    winter = Tiered((Tier(Decimal("0.1"), Decimal(500)), Tier(Decimal("0.2"))))
+    assert read.house.currency == "USD"
+    assert read.tariffs == (
+        Tariff(date(2025, 1, 1), (Season(flat(Decimal("0.14"))),)),
+        Tariff(
+            date(2026, 3, 1),
+            (Season(summer, (6, 1)), Season(winter, (10, 1))),
+            Decimal("9.9"),
+            12,
+        ),
+    )
+    assert read.generator_fuel == (Tariff(date(2026, 1, 1), (Season(flat(Decimal("0.468"))),)),)
+
+
+@pytest.mark.parametrize("text", ['a "quoted" name', "yes", "0.25", "{", "üñ"])
+def test_what_is_no_price_gets_the_collectors_own_complaint(rendered: Render, text: str) -> None:
+    tariff = {"valid_from": "2026-01-01", "tiers": [{"price_per_kwh": text}]}
+    with pytest.raises(config.ConfigError) as refused:
+        config.parse(rendered(pzem_currency="EUR", pzem_tariffs=[tariff]))
+    (line,) = refused.value.lines
+    shown = json.dumps(text, ensure_ascii=False)
+    assert f"tariffs[1].tiers[1].price_per_kwh: {shown} is not a number; " in line
 
 
 def test_what_is_no_day_gets_the_collectors_own_complaint(rendered: Render) -> None:

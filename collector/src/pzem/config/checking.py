@@ -28,6 +28,7 @@ from pzem.config.settings import (
     SpoolSettings,
     has_wildcard,
 )
+from pzem.config.tariffs import TariffChecker
 from pzem.config.toml_lines import Key
 from pzem.config.wording import Notation, is_int, is_number, show, wrong_type
 from pzem.config.zones import is_zone, nearest_zone
@@ -37,6 +38,8 @@ _NAME = re.compile(r"[A-Za-z0-9_]+")
 _HOST = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?|[0-9a-f:.]*:[0-9a-f:.]*")
 """A host name or an IPv6 address, as `urlsplit` returns it."""
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_CURRENCY = re.compile(r"[A-Z]{3}")
+_A_CURRENCY = 'write its three letters, such as "USD" or "EUR"'
 
 VOLTS_OF_A_LEG: Final = (100, 250)
 """From Japan's 100 V to what a leg of 240 V may be called."""
@@ -64,6 +67,8 @@ _TOP_KEYS = (
     "spool",
     "influxdb",
     "meters",
+    "tariffs",
+    "generator_fuel",
 )
 _INFLUXDB_KEYS = ("url", "database", "username", "password_file")
 _HOUSE_KEYS = (
@@ -73,6 +78,7 @@ _HOUSE_KEYS = (
     "generator_serviced",
     "energy_reset",
     "pi_fed_from",
+    "currency",
 )
 _SPOOL_KEYS = ("max_mb",)
 _METER_KEYS = ("name", "address", "supply", "leg", "fed_from", "breaker_amps", "replaced")
@@ -111,6 +117,10 @@ class Checker:
         spool = self._spool()
         influxdb = self._influxdb()
         self._spread(interval_s, ports, exclude_ports, len(meters))
+        prices = TariffChecker(self._complain, self._unknown_keys, self._day_to_come)
+        tariffs, fuel = prices.tariffs(self._document), prices.fuel(self._document)
+        if (tariffs or fuel) and not house.currency:
+            self._complain(("house", "currency"), "prices have none", _A_CURRENCY)
         if self._complaints:
             raise ConfigError(line for _, line in sorted(self._complaints))
         return Config(
@@ -125,6 +135,8 @@ class Checker:
             house=house,
             spool=spool,
             runtime_dir=runtime_dir,
+            tariffs=tariffs,
+            generator_fuel=fuel,
         )
 
     def _complain(self, key: Key, problem: str, mend: str) -> None:
@@ -228,7 +240,12 @@ class Checker:
         self._complain(key, wrong_type(value, "true or false"), "write true or false, no quotes")
         return default
 
-    def _day(self, table: Mapping[str, Any], key: Key) -> date | None:
+    def _day_to_come(self, table: Mapping[str, Any], key: Key) -> date | None:
+        return self._day(table, key, may_be_far_ahead=True)
+
+    def _day(
+        self, table: Mapping[str, Any], key: Key, *, may_be_far_ahead: bool = False
+    ) -> date | None:
         value = table.get(str(key[-1]))
         if value is None:
             return None
@@ -237,7 +254,9 @@ class Checker:
             self._complain(key, wrong_type(value, "a day"), mend)
         elif not YEARS[0] <= day.year <= YEARS[1]:
             self._complain(key, f"the year {day.year} cannot be meant", mend)
-        elif self._today is not None and day > self._today + timedelta(days=DAYS_AHEAD):
+        elif may_be_far_ahead or self._today is None:
+            return day
+        elif day > self._today + timedelta(days=DAYS_AHEAD):
             self._complain(
                 key, f"{day} is far ahead: here it is {self._today}", "correct the day or the clock"
             )
@@ -275,7 +294,15 @@ class Checker:
                 table, ("house", "energy_reset"), default=HouseSettings.energy_reset
             ),
             pi_fed_from=self._pi_fed_from(table, meters),
+            currency=self._currency(table),
         )
+
+    def _currency(self, table: Mapping[str, Any]) -> str:
+        value = table.get("currency", HouseSettings.currency)
+        if not isinstance(value, str) or (value and not _CURRENCY.fullmatch(value)):
+            self._complain(("house", "currency"), wrong_type(value, "a currency"), _A_CURRENCY)
+            return "?"
+        return value
 
     def _pi_fed_from(self, table: Mapping[str, Any], meters: tuple[MeterSettings, ...]) -> str:
         value = table.get("pi_fed_from", HouseSettings.pi_fed_from)

@@ -11,6 +11,7 @@ from typing import Final
 
 from pzem.errors import why
 from pzem.files import read_small
+from pzem.tariff.prices import Tariff
 
 DEFAULT_PATH: Final = Path("/etc/pzem/pzem.toml")
 DEFAULT_PASSWORD_FILE: Final = Path("/etc/pzem/influxdb.password")
@@ -99,6 +100,8 @@ class HouseSettings:
     """Whether the collector sets a register back before it reaches its end."""
     pi_fed_from: str = ""
     """What powers the Pi, as `fed_from` of the meters there; empty: not known, or a battery."""
+    currency: str = ""
+    """Of all prices, its three letters (ISO 4217); empty: there are none."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,10 @@ class Config:
     spool: SpoolSettings = SpoolSettings()
     runtime_dir: Path = Path("/run/pzem")
     """Where others look at the state of the running collector: memory, not the card."""
+    tariffs: tuple[Tariff, ...] = ()
+    """What the utility's energy costs, in the order of their days."""
+    generator_fuel: tuple[Tariff, ...] = ()
+    """What the generator's energy costs, likewise."""
 
 
 def has_wildcard(pattern: str) -> bool:
