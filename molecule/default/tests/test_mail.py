@@ -35,7 +35,8 @@ def wait_for(host: Host, subject: str, within_s: int) -> Message:
 
 def send(host: Host, recipient: str, subject: str) -> None:
     host.check_output(
-        "printf 'From: \"A program\" <root>\\nTo: %s\\nSubject: %s\\n\\nWords.\\n' | sendmail -t",
+        "printf 'From: \"A program\" <root>\\nTo: %%s\\nSubject: %%s\\n\\nWords.\\n' %s %s"
+        " | sendmail -t",
         recipient,
         subject,
     )
