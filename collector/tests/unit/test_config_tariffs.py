@@ -4,7 +4,7 @@ from datetime import date
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pzem import config
@@ -371,6 +371,8 @@ ANYTHING = st.recursive(
 
 
 @given(st.lists(st.dictionaries(KEYS, ANYTHING)) | ANYTHING, st.sampled_from(KINDS))
+@example("\x7f", "tariffs")
+@example({"\x7f": 1}, "tariffs")
 def test_nothing_is_too_odd_for_a_complaint(written: object, name: str) -> None:
     document = {"meters": [METER], "house": {"currency": "EUR"}, name: written}
     lines: tuple[str, ...] = ()

@@ -35,7 +35,7 @@ class Notation:
             spelled, rest = f"{self.prefix}{key[0]}", key[1:]
         for part in rest:
             spelled += f"[{part + 1}]" if isinstance(part, int) else f".{part}"
-        return spelled if spelled.isprintable() else json.dumps(spelled)
+        return spelled if spelled.isprintable() else _printable(json.dumps(spelled))
 
 
 TOML: Final = Notation()
@@ -56,10 +56,15 @@ def show(value: object) -> str:
     if is_int(value) and value.bit_length() > 64:
         return "a huge number"
     if isinstance(value, str | bool):
-        return _shortened(json.dumps(value, ensure_ascii=False))
+        return _shortened(_printable(json.dumps(value, ensure_ascii=False)))
     if isinstance(value, date | time):
         return value.isoformat()
-    return _shortened(" ".join(repr(value).split()))
+    return _shortened(_printable(" ".join(repr(value).split())))
+
+
+def _printable(text: str) -> str:
+    """Escape what a terminal would take for an order, as JSON leaves DEL."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _shortened(text: str) -> str:
