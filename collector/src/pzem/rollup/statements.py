@@ -1,0 +1,93 @@
+"""The InfluxQL that fills a level: pure, from a shape to a statement.
+
+Numbers are multiplied by 1.0 where they would become integers: all fields are floats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from pzem.influx import quoted
+from pzem.levels import HOURS, MINUTES, RATIO, Shape
+
+
+def minutes(shape: Shape, database: str, raw: str, start_s: int, end_s: int) -> str:
+    """Return what makes minutes of the readings in the policy `raw`."""
+    target, source = _table(shape, database, MINUTES), _table(shape, database, raw)
+    buckets = f"{_within(start_s, end_s)}{_group('time(1m)', shape)} fill(none)"
+    return f"SELECT {_columns(_from_readings(shape))} INTO {target} FROM {source}{buckets}"  # noqa: S608 - quoted
+
+
+def coarser(shape: Shape, level: str, database: str, start_s: int, end_s: int) -> str:
+    """Return what makes hours, or the one day from `start_s` to `end_s`, of minutes."""
+    parts = [_count(name) for name in shape.weighted]
+    parts += [f"{quoted(name)} * {_count(name)} AS {_sum(name)}" for name in shape.weighted]
+    parts += [quoted(f"{name}_{edge}") for name in shape.means for edge in ("min", "max")]
+    parts += [quoted(name) for name in shape.lasts + shape.largest]
+    target, source = _table(shape, database, level), _table(shape, database, MINUTES)
+    buckets = _within(start_s, end_s)
+    if level == HOURS:
+        buckets += f"{_group('time(1h)', shape)} fill(none)"
+    else:  # one bucket, stamped with its start
+        buckets += _group("", shape)
+    return (
+        f"SELECT {_columns(_from_minutes(shape))} INTO {target} "  # noqa: S608 - quoted
+        f"FROM (SELECT {', '.join(parts)} FROM {source}){buckets}"
+    )
+
+
+def _from_readings(shape: Shape) -> Iterator[tuple[str, str]]:
+    for name in shape.means:
+        field = quoted(name)
+        if name == RATIO[0]:
+            yield name, f"sum({quoted(RATIO[1])}) / sum({quoted(RATIO[2])})"
+        yield f"{name}_min", f"min({field})"
+        yield f"{name}_max", f"max({field})"
+    for name in shape.weighted:
+        yield name, f"mean({quoted(name)})"
+        yield f"{name}_count", f"count({quoted(name)}) * 1.0"
+    yield from _kept(shape)
+
+
+def _from_minutes(shape: Shape) -> Iterator[tuple[str, str]]:
+    for name in shape.means:
+        if name == RATIO[0]:
+            yield name, f"sum({_sum(RATIO[1])}) / sum({_sum(RATIO[2])})"
+        for edge in ("min", "max"):
+            yield f"{name}_{edge}", f"{edge}({quoted(f'{name}_{edge}')})"
+    for name in shape.weighted:
+        yield name, f"sum({_sum(name)}) / sum({_count(name)})"
+        yield f"{name}_count", f"sum({_count(name)})"
+    yield from _kept(shape)
+
+
+def _kept(shape: Shape) -> Iterator[tuple[str, str]]:
+    for name in shape.lasts:
+        yield name, f"last({quoted(name)})"
+    for name in shape.largest:
+        yield name, f"max({quoted(name)})"
+
+
+def _columns(terms: Iterable[tuple[str, str]]) -> str:
+    return ", ".join(f"{term} AS {quoted(name)}" for name, term in terms)
+
+
+def _within(start_s: int, end_s: int) -> str:
+    return f" WHERE time >= {start_s}s AND time < {end_s}s"
+
+
+def _group(time: str, shape: Shape) -> str:
+    dimensions = [time] * bool(time) + [quoted(tag) for tag in shape.tags]
+    return f" GROUP BY {', '.join(dimensions)}" if dimensions else ""
+
+
+def _table(shape: Shape, database: str, policy: str) -> str:
+    return f"{quoted(database)}.{quoted(policy)}.{quoted(shape.measurement)}"
+
+
+def _count(name: str) -> str:
+    return quoted(f"{name}_count")
+
+
+def _sum(name: str) -> str:
+    return quoted(f"{name}_sum")
