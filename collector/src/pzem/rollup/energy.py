@@ -79,7 +79,7 @@ class Energies:
         while differing:
             first_s = differing[0]
             piece = [time_s for time_s in differing if time_s < first_s + PIECE_S]
-            yield first_s, piece[-1] + 1
+            yield first_s, self._periods["day"][1](piece[-1])[1]
             differing = differing[len(piece) :]
 
     def _settle(self, period: str, start_s: int, end_s: int) -> list[str]:
