@@ -19,11 +19,14 @@ from hypothesis import strategies as st
 from pzem.cli import main, rolling
 from pzem.config import InfluxSettings
 from pzem.history.levels import Rollup as Counted
-from pzem.influx import Influx, InfluxError, Verdict
+from pzem.influx import Influx, InfluxError, Verdict, Writer
 from pzem.levels import LEVELS, NS, ORIGINAL_METER, bounds
+from pzem.moment import Moment
 from pzem.rollup import Rollup, RollupError
 from pzem.rollup.service import RETRY_S, SETTLE_EVERY, Service
+from pzem.spool import Block, Spool
 from pzem.testing.influxd import Influxd
+from support import eventually
 
 NEW_YORK = ZoneInfo("America/New_York")
 KOLKATA = ZoneInfo("Asia/Kolkata")
@@ -270,23 +273,45 @@ def test_other_slots_in_the_place_of_as_many_are_noticed(house: House) -> None:
     assert house.rows("h1")[0]["volts"] == pytest.approx(expected)
 
 
-def test_what_was_erased_leaves_its_hours_and_days(house: House) -> None:
-    """As when what was shown at a provisional time is replaced."""
-    house.store(slots(range(NOON, NOON + 3 * 3600, 60)))
+@pytest.mark.parametrize(
+    ("first", "last"),
+    [
+        (3620, 3 * 3600),  # its first minute and hour hold nothing else
+        (3620, 3620 + 1200),  # true slots follow within the hour
+        (3620, 13 * 3600),  # beyond midnight
+    ],
+)
+def test_what_was_shown_provisionally_leaves_every_level(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: int, last: int
+) -> None:
+    monkeypatch.setattr("pzem.spool.memory.COMMIT_S", 0.05)
+    before, after = (range(start_s, start_s + 3600, 60) for start_s in (NOON, NOON + last + 60))
+    house.store(slots(before))
+    spool = Spool(tmp_path, "boot", 10_000_000)
+    writer = Writer(spool, Influx(InfluxSettings(house.server.url, house.database)))
+    writer.start()
+    shown = list(range(NOON + first, NOON + last, 300))
+    for number, time_s in enumerate(shown):
+        lines = tuple(line.rsplit(" ", 1)[0] for line in slot(time_s, 2.0))
+        spool.put(Block(Moment(time_s, 300.0 * number, "boot", is_true=False), lines))
+    spool.show_undated(NOON + first, 60)
+    marked = "SELECT provisional FROM collector WHERE provisional = 1"
+    eventually(lambda: len(house.influx.query(marked)) == len(shown), "they are shown")
+    house.store(slots(after))
     house.settle()
-    names = ("meter", "meter_state", "house", "collector")
-    for name in names:
-        house.influx.query(
-            f"DELETE FROM {name} WHERE time >= {NOON + 3600}s AND time <= {NOON + 2 * 3600 + 599}s"
-        )
+    true = [*before, *after]
+    assert len(house.rows("m1")) > len(true)
+    spool.time_is_known("boot", NOON + DAY_S * 30, 60, NOON + DAY_S * 60)
+    eventually(lambda: spool.depth().blocks == 0, "they have moved")
+    writer.stop(timeout_s=10)
+    spool.close()
     house.settle()
-    other = House(house.server, f"{house.database}b")
-    other.store(
-        slots(t for t in range(NOON, NOON + 3 * 3600, 60) if not NOON + 3600 <= t < NOON + 7800)
-    )
-    other.settle()
-    assert house.everything() == other.everything()
-    other.influx.close()
+    moved = [NOON + DAY_S * 30 + 300 * number for number in range(len(shown))]
+    by_level = {level: {bounds(level, t, UTC)[0] for t in true + moved} for level in LEVELS}
+    for level, expected in by_level.items():
+        assert {row["time"] for row in house.rows(level)} == expected
+    assert set(house.energy("hour")) == by_level["h1"]
+    assert sum(row["volts_count"] for row in house.rows("d1")) == len(true + moved)
 
 
 @pytest.mark.parametrize("after", range(1, 34, 2))

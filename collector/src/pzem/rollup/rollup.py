@@ -17,11 +17,21 @@ from typing import Any, Final, NamedTuple
 
 from pzem.errors import PzemError
 from pzem.influx import Influx, Verdict, quoted
-from pzem.levels import DAYS, HOUR_S, HOURS, LEVELS, MINUTE_S, MINUTES, RAW, SHAPES, bounds
+from pzem.levels import (
+    DAYS,
+    HOUR_S,
+    HOURS,
+    LEVELS,
+    MINUTE_S,
+    MINUTES,
+    RAW,
+    ROLLED,
+    SHAPES,
+    bounds,
+)
 from pzem.rollup import statements
 from pzem.rollup.energy import Bounds, Energies
 
-ROLLED: Final = "rolled"
 READINGS: Final = "collector"
 
 log = logging.getLogger(__name__)
