@@ -30,8 +30,6 @@ HOURS: Final = "h1"
 DAYS: Final = "d1"
 LEVELS: Final = (MINUTES, HOURS, DAYS)
 """Retention policies of the coarser levels, finest first."""
-ROLLED: Final = "rolled"
-"""Measurement beside the readings: what all that is made of a minute was made of."""
 LONGEST_BUCKET_S: Final = 25 * HOUR_S
 LOCAL_TIME: Final = Path("/etc/localtime")
 """The system's own time zone (localtime(5))."""

@@ -294,14 +294,14 @@ def test_what_was_shown_provisionally_leaves_every_level(
     for number, time_s in enumerate(shown):
         lines = tuple(line.rsplit(" ", 1)[0] for line in slot(time_s, 2.0))
         spool.put(Block(Moment(time_s, 300.0 * number, "boot", is_true=False), lines))
-    spool.show_undated(NOON + first, 60)
+    spool.show_undated(NOON + first, 20)
     marked = "SELECT provisional FROM collector WHERE provisional = 1"
     eventually(lambda: len(house.influx.query(marked)) == len(shown), "they are shown")
     house.store(slots(after))
     house.settle()
     true = [*before, *after]
     assert len(house.rows("m1")) > len(true)
-    spool.time_is_known("boot", NOON + DAY_S * 30, 60, NOON + DAY_S * 60)
+    spool.time_is_known("boot", NOON + DAY_S * 30, 20, NOON + DAY_S * 60)
     eventually(lambda: spool.depth().blocks == 0, "they have moved")
     writer.stop(timeout_s=10)
     spool.close()

@@ -9,7 +9,7 @@ from collections import deque
 from typing import Final
 
 from pzem.influx.client import Influx, InfluxError, Verdict
-from pzem.levels import LONGEST_BUCKET_S, MINUTE_S, ROLLED
+from pzem.levels import LONGEST_BUCKET_S
 from pzem.spool import Delivery, Erasure, Placement, Spool
 
 FIRST_RETRY_S: Final = 1.0
@@ -205,7 +205,6 @@ class Writer(threading.Thread):
                     f"DELETE FROM {_quoted(name)} "  # noqa: S608
                     f"WHERE {since} AND time <= {erasure.last_s}s"
                 )
-            self._have_rolled_up_again(erasure)
             if erasure.steps_aside:
                 log.info("%d minutes shown provisionally step aside for true ones", minutes)
             else:
@@ -215,23 +214,11 @@ class Writer(threading.Thread):
                 )
         self._spool.erased(erasure)
 
-    def _have_rolled_up_again(self, erasure: Erasure) -> None:
-        """Make due what lies around an erasure: DELETE takes the points of all levels.
-
-        So also those of hours and days that hold other slots. The notes of what is erased
-        stay, and tell that it is gone.
-        """
-        first_s = erasure.first_s // MINUTE_S * MINUTE_S
-        for span in (
-            f"time >= {first_s - LONGEST_BUCKET_S}s AND time < {first_s}s",
-            f"time > {erasure.last_s}s AND time <= {erasure.last_s + LONGEST_BUCKET_S}s",
-        ):
-            self._influx.query(f"DELETE FROM {ROLLED} WHERE {span}")  # noqa: S608
-
     def _free_from_s(self, name: str, first_s: int) -> int:
         """Return from when on nothing true lies before `first_s`, a day before at most.
 
-        The minute, the hour and the day that began there hold nothing that is to stay.
+        DELETE takes the points of every level. Those of a minute, an hour or a day that began
+        there are made of nothing but what is erased.
         """
         rows = self._influx.query(
             f"SELECT * FROM {_quoted(name)} "  # noqa: S608

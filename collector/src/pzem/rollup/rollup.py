@@ -25,13 +25,13 @@ from pzem.levels import (
     MINUTE_S,
     MINUTES,
     RAW,
-    ROLLED,
     SHAPES,
     bounds,
 )
 from pzem.rollup import statements
 from pzem.rollup.energy import Bounds, Energies
 
+ROLLED: Final = "rolled"
 READINGS: Final = "collector"
 
 log = logging.getLogger(__name__)
