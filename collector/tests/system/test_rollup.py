@@ -314,7 +314,7 @@ def test_what_was_shown_provisionally_leaves_every_level(
     assert sum(row["volts_count"] for row in house.rows("d1")) == len(true + moved)
 
 
-@pytest.mark.parametrize("after", range(1, 34, 2))
+@pytest.mark.parametrize("after", range(1, 40, 3))
 def test_a_crash_at_any_moment_leaves_nothing_undone(house: House, after: int) -> None:
     house.store(slots(range(NOON, NOON + 7200, 300)))
     house.settle()

@@ -11,7 +11,7 @@ What is noted was read before the minute was made: what comes meanwhile makes it
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, tzinfo
 from typing import Any, Final, NamedTuple
 
@@ -33,6 +33,8 @@ from pzem.rollup.energy import Bounds, Energies
 
 ROLLED: Final = "rolled"
 READINGS: Final = "collector"
+PIECE_S: Final = 6 * HOUR_S
+"""So much is made by one statement: the server holds all of its values in memory."""
 
 log = logging.getLogger(__name__)
 
@@ -156,17 +158,27 @@ class Rollup:
     def _roll(self, start_s: int, end_s: int) -> None:
         """Make all levels of a range of whole minutes within one day."""
         self._minutes(start_s, end_s)
-        hours = bounds(HOURS, start_s, self._zone)[0], bounds(HOURS, end_s - 1, self._zone)[1]
+        first_s = bounds(HOURS, start_s, self._zone)[0]
+        last_s = bounds(HOURS, end_s - 1, self._zone)[1]
         day = bounds(DAYS, start_s, self._zone)
-        for level, span in ((HOURS, hours), (DAYS, day)):
-            for shape in SHAPES:
-                if level in shape.levels:
-                    self._query(statements.coarser(shape, level, self._database, *span))
+        is_of_hours = not any(edge_s % HOUR_S for edge_s in day)
+        for shape in SHAPES:
+            if HOURS in shape.levels:
+                for piece in _pieces(first_s, last_s):
+                    self._run(statements.hours(shape, self._database, *piece))
+            if DAYS in shape.levels:
+                finer = HOURS if is_of_hours else MINUTES
+                self._run(statements.day(shape, self._database, finer, *day))
         self._energies.settle(start_s, end_s)
+
+    def _run(self, texts: Iterable[str]) -> None:
+        for text in texts:
+            self._query(text)
 
     def _minutes(self, start_s: int, end_s: int) -> None:
         for shape in SHAPES:
-            self._query(statements.minutes(shape, self._database, self._raw, start_s, end_s))
+            for piece in _pieces(start_s, end_s):
+                self._query(statements.minutes(shape, self._database, self._raw, *piece))
 
     def _due(self, start_s: int, end_s: int) -> dict[int, _Mark]:
         """Return the minutes whose note is not true, with what is there of them."""
@@ -215,6 +227,11 @@ class Rollup:
     def _query(self, text: str) -> list[dict[str, Any]]:
         self._beat()
         return self._influx.query(text)
+
+
+def _pieces(start_s: int, end_s: int) -> Iterator[tuple[int, int]]:
+    for at_s in range(start_s, end_s, PIECE_S):
+        yield at_s, min(at_s + PIECE_S, end_s)
 
 
 def _when(unix_s: int) -> str:

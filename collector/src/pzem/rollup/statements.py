@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from pzem.influx import quoted
-from pzem.levels import HOURS, MINUTES, RATIO, Shape
+from pzem.levels import DAYS, HOURS, MINUTES, RATIO, Shape
 
 
 def minutes(shape: Shape, database: str, raw: str, start_s: int, end_s: int) -> str:
@@ -18,21 +18,27 @@ def minutes(shape: Shape, database: str, raw: str, start_s: int, end_s: int) -> 
     return f"SELECT {_columns(_from_readings(shape))} INTO {target} FROM {source}{buckets}"  # noqa: S608 - quoted
 
 
-def coarser(shape: Shape, level: str, database: str, start_s: int, end_s: int) -> str:
-    """Return what makes hours, or the one day from `start_s` to `end_s`, of minutes."""
+def hours(shape: Shape, database: str, start_s: int, end_s: int) -> tuple[str, str]:
+    """Return what makes hours of minutes."""
+    buckets = f"{_within(start_s, end_s)}{_group('time(1h)', shape)} fill(none)"
+    return _coarser(shape, database, MINUTES, HOURS, buckets)
+
+
+def day(shape: Shape, database: str, source: str, start_s: int, end_s: int) -> tuple[str, str]:
+    """Return what makes the one day from `start_s` to `end_s` of the level `source`."""
+    buckets = f"{_within(start_s, end_s)}{_group('', shape)}"  # one, stamped with its start
+    return _coarser(shape, database, source, DAYS, buckets)
+
+
+def _coarser(shape: Shape, database: str, finer: str, level: str, buckets: str) -> tuple[str, str]:
+    """Return two statements: each term has the server go through the whole subquery anew."""
     parts = [_count(name) for name in shape.weighted]
     parts += [f"{quoted(name)} * {_count(name)} AS {_sum(name)}" for name in shape.weighted]
-    parts += [quoted(f"{name}_{edge}") for name in shape.means for edge in ("min", "max")]
-    parts += [quoted(name) for name in shape.lasts + shape.largest]
-    target, source = _table(shape, database, level), _table(shape, database, MINUTES)
-    buckets = _within(start_s, end_s)
-    if level == HOURS:
-        buckets += f"{_group('time(1h)', shape)} fill(none)"
-    else:  # one bucket, stamped with its start
-        buckets += _group("", shape)
+    target, source = _table(shape, database, level), _table(shape, database, finer)
+    weighed = f"(SELECT {', '.join(parts)} FROM {source})"  # noqa: S608 - quoted
     return (
-        f"SELECT {_columns(_from_minutes(shape))} INTO {target} "  # noqa: S608 - quoted
-        f"FROM (SELECT {', '.join(parts)} FROM {source}){buckets}"
+        f"SELECT {_columns(_edges(shape))} INTO {target} FROM {source}{buckets}",  # noqa: S608 - quoted
+        f"SELECT {_columns(_weighed(shape))} INTO {target} FROM {weighed}{buckets}",  # noqa: S608 - quoted
     )
 
 
@@ -49,16 +55,20 @@ def _from_readings(shape: Shape) -> Iterator[tuple[str, str]]:
     yield from _kept(shape)
 
 
-def _from_minutes(shape: Shape) -> Iterator[tuple[str, str]]:
+def _edges(shape: Shape) -> Iterator[tuple[str, str]]:
     for name in shape.means:
-        if name == RATIO[0]:
-            yield name, f"sum({_sum(RATIO[1])}) / sum({_sum(RATIO[2])})"
         for edge in ("min", "max"):
             yield f"{name}_{edge}", f"{edge}({quoted(f'{name}_{edge}')})"
     for name in shape.weighted:
-        yield name, f"sum({_sum(name)}) / sum({_count(name)})"
         yield f"{name}_count", f"sum({_count(name)})"
     yield from _kept(shape)
+
+
+def _weighed(shape: Shape) -> Iterator[tuple[str, str]]:
+    for name in shape.weighted:
+        yield name, f"sum({_sum(name)}) / sum({_count(name)})"
+    if RATIO[0] in shape.means:
+        yield RATIO[0], f"sum({_sum(RATIO[1])}) / sum({_sum(RATIO[2])})"
 
 
 def _kept(shape: Shape) -> Iterator[tuple[str, str]]:
