@@ -14,7 +14,7 @@ Usage: ./appliance pzem HOST COMMAND [ARGUMENT ...]
 
   HOST is pi@HOST, a name in inventory/hosts.yml, or localhost on the Pi itself.
   COMMAND is one of the collector's: status, outages, scan, read, set-address,
-  reset-energy, alarm-threshold, meter-replaced, import-original, check-config;
+  reset-energy, alarm-threshold, meter-replaced, import-original, rollup, check-config;
   ./appliance pzem HOST --help lists them.
   One that needs a port has the collector stopped meanwhile."""
 

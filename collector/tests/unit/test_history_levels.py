@@ -13,11 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pzem.history.levels import HOST, METER, NS, Coarse, Rollup, Shape, bounds, house_zone
+from pzem.history.levels import Coarse, Rollup
+from pzem.levels import HOST, NS, ORIGINAL_METER, Shape, bounds, house_zone
 
 NEW_YORK = ZoneInfo("America/New_York")
 KOLKATA = ZoneInfo("Asia/Kolkata")
-EVERYTHING = Shape(("watts", "volt_amps", "power_factor"), ("energy_wh",))
+EVERYTHING = Shape("any", means=("watts", "volt_amps", "power_factor"), lasts=("energy_wh",))
 
 
 def unix(text: str) -> int:
@@ -53,7 +54,7 @@ def test_minutes_and_hours_are_of_utc() -> None:
 
 
 def test_a_bucket_tells_means_extremes_and_last_values() -> None:
-    rollup = Rollup(METER, UTC)
+    rollup = Rollup(ORIGINAL_METER, UTC)
     points = [
         (0, (120.0, 2.0, 240.0, 240.0, 1.0), (5.0, 105.0)),
         (30, (122.0, 4.0, 244.0, 488.0, 0.5), (6.0, 106.0)),
@@ -69,15 +70,19 @@ def test_a_bucket_tells_means_extremes_and_last_values() -> None:
             "volts": 121.0,
             "volts_min": 120.0,
             "volts_max": 122.0,
+            "volts_count": 2.0,
             "amps": 3.0,
             "amps_min": 2.0,
             "amps_max": 4.0,
+            "amps_count": 2.0,
             "watts": 242.0,
             "watts_min": 240.0,
             "watts_max": 244.0,
+            "watts_count": 2.0,
             "volt_amps": 364.0,
             "volt_amps_min": 240.0,
             "volt_amps_max": 488.0,
+            "volt_amps_count": 2.0,
             "power_factor": 484 / 728,
             "power_factor_min": 0.5,
             "power_factor_max": 1.0,
@@ -88,7 +93,7 @@ def test_a_bucket_tells_means_extremes_and_last_values() -> None:
 
 
 def test_without_any_power_the_factor_is_zero_as_a_meter_shows_it() -> None:
-    rollup = Rollup(METER, UTC)
+    rollup = Rollup(ORIGINAL_METER, UTC)
     rollup.take(0, (120.0, 0.0, 0.0, 0.0, 0.0), (5.0, None))
     (minute, *_) = rollup.so_far()
     assert minute.fields["power_factor"] == 0

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pzem.history.levels import NS
 from pzem.history.original import (
     Integral,
     Register,
@@ -22,6 +21,7 @@ from pzem.history.original import (
     judge_cpu,
     weigh,
 )
+from pzem.levels import NS
 from pzem.testing.original import OriginalHistory
 
 GOOD = (120.0, 5.0, 600.0, 1.0, 1234.0)

@@ -200,11 +200,16 @@ def test_without_a_password_there_is_no_log_in(
 
 @pytest.fixture
 def service(environment: jinja2.Environment) -> Mapping[str, str]:
-    """Return the section [Service] of the unit; of a key that is set twice, the last value."""
+    """Return the section [Service] of the collector's unit."""
+    return service_of(environment, "pzem.service")
+
+
+def service_of(environment: jinja2.Environment, name: str) -> Mapping[str, str]:
+    """Return the section [Service] of a unit; of a key that is set twice, the last value."""
     unit = configparser.ConfigParser(strict=False, interpolation=None, delimiters="=")
     unit.optionxform = str  # type: ignore[assignment,method-assign]
     unit.read_string(
-        environment.get_template("pzem.service.j2").render(
+        environment.get_template(f"{name}.j2").render(
             VARIABLES,
             __pzem_root="/opt/pzem",
             __pzem_config_dir="/etc/pzem",
@@ -230,3 +235,14 @@ def test_the_folders_are_where_the_configuration_says(
     assert state == [read.state_dir, read.state_dir / "requests"]
     assert Path("/run") / service["RuntimeDirectory"] == read.runtime_dir
     assert int(service["RuntimeDirectoryMode"], 8) & 0o005 == 0o005
+
+
+def test_the_rollup_has_no_more_rights_than_the_collector(
+    environment: jinja2.Environment, service: Mapping[str, str]
+) -> None:
+    rollup = service_of(environment, "pzem-rollup.service")
+    assert rollup["ExecStart"] == "/opt/pzem/current/bin/pzem rollup --config /etc/pzem/pzem.toml"
+    for name in ("ProtectSystem", "IPAddressDeny", "CapabilityBoundingSet", "NoNewPrivileges"):
+        assert rollup[name] == service[name]
+    assert not {"StateDirectory", "DeviceAllow", "SupplementaryGroups"} & rollup.keys()
+    assert (rollup["Nice"], rollup["IOSchedulingClass"]) == ("19", "idle")

@@ -162,6 +162,18 @@ def build_parser() -> argparse.ArgumentParser:
     import_options.add_arguments(original)
     original.set_defaults(command=_later("pzem.cli.importing", "import_original"))
 
+    rollup = add(
+        "rollup",
+        "Fill the coarser levels of the history: for ever, or once with --from or --to.",
+        config,
+    )
+    for option, name, what in (
+        ("--from", "start", "from this day on (default: the first there is)"),
+        ("--to", "end", "up to but not including this day (default: the last there is)"),
+    ):
+        rollup.add_argument(option, dest=name, type=arguments.day, metavar="YYYY-MM-DD", help=what)
+    rollup.set_defaults(command=_later("pzem.cli.rolling", "rollup"))
+
     outages = add("outages", "Show the recorded outages and the Pi's own absences.", config)
     outage_form = outages.add_mutually_exclusive_group()
     outage_form.add_argument("--json", action="store_true", help="print JSON")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from datetime import date
 from typing import Final
 
 from pzem.registers import MAX_ADDRESS, MIN_ADDRESS, WATTS
@@ -42,3 +43,11 @@ def watts(text: str) -> int:
     raise argparse.ArgumentTypeError(
         f"{text} is not a threshold; use 0 to {MAX_THRESHOLD_W} W, whole watts"
     )
+
+
+def day(text: str) -> date:
+    """Return the day that `text` spells, such as 2026-05-31; for `argparse`."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text} is not a day; write it as 2026-05-31") from error

@@ -22,12 +22,12 @@ from pzem.errors import PzemError
 from pzem.files import only_user
 from pzem.history import ImportFailedError, backup
 from pzem.history.importer import Importer, Passage, Patience, Plan, Report
-from pzem.history.levels import NS, house_zone
 from pzem.history.notes import Notes
 from pzem.history.original import METERS
 from pzem.history.source import Source
 from pzem.history.target import Target
 from pzem.influx import Influx, InfluxError
+from pzem.levels import NS, house_zone
 from pzem.systemd import set_up_logging
 
 FILE: Final = "import-original.json"

@@ -17,12 +17,13 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 from pzem.history import ImportFailedError, original
-from pzem.history.levels import HOST, METER, NS, Coarse, Rollup, Shape
+from pzem.history.levels import Coarse, Rollup
 from pzem.history.notes import Notes
 from pzem.history.original import UNITS_WH, Evidence, Integral, Register, Shown
 from pzem.history.source import Part, Row, Source
 from pzem.history.target import Live, Target
 from pzem.influx import InfluxError, InfluxRefusalError
+from pzem.levels import HOST, NS, ORIGINAL_METER, Shape
 
 POINTS_A_REQUEST: Final = 5000
 """What InfluxDB's own guide recommends."""
@@ -124,7 +125,7 @@ _CPU: Final = "T_cpu"
 
 
 def _shape(name: str) -> Shape:
-    return HOST if name == _CPU else METER
+    return HOST if name == _CPU else ORIGINAL_METER
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,32 +1,17 @@
-"""Coarser levels of a series: minutes, hours and local days, counted while it passes by.
+"""Coarser levels of a series, counted while it passes by.
 
-Pure: points in time order go in, finished buckets come out. In a bucket the mean keeps
-the field's name beside `_min` and `_max`, counters keep their last value, and the power
-factor is ΣW/ΣVA. A bucket is stamped with its start in UTC; a day is one of the house's
-time zone, so it lasts 23 to 25 hours. All zones in use are whole minutes off UTC, so that
-hours and days can be made of minutes.
+Pure: points in time order go in, finished buckets come out, as `pzem.levels` declares them.
 """
 
 from __future__ import annotations
 
 import math
-import zoneinfo
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, time, timedelta, tzinfo
-from pathlib import Path
-from typing import Any, Final, NamedTuple
+from datetime import tzinfo
+from typing import Any, NamedTuple
 
-NS: Final = 1_000_000_000
-MINUTE_S: Final = 60
-HOUR_S: Final = 3600
-LEVELS: Final = ("m1", "h1", "d1")
-"""Retention policies of the coarser levels, finest first."""
-LOCAL_TIME: Final = Path("/etc/localtime")
-"""The system's own time zone (localtime(5))."""
-
-_RATIO: Final = ("power_factor", "watts", "volt_amps")
-"""A field whose value over a period is the sum of the second over that of the third."""
+from pzem.levels import MINUTES, NS, RATIO, Shape, bounds
 
 
 class Coarse(NamedTuple):
@@ -36,53 +21,6 @@ class Coarse(NamedTuple):
     start_s: int
     end_s: int
     fields: dict[str, float]
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """What a series consists of, and into which levels it goes."""
-
-    means: tuple[str, ...]
-    lasts: tuple[str, ...] = ()
-    levels: tuple[str, ...] = LEVELS
-
-
-METER: Final = Shape(
-    ("volts", "amps", "watts", "volt_amps", "power_factor"), ("energy_wh", "lifetime_wh")
-)
-HOST: Final = Shape(("cpu_celsius",), levels=("m1",))
-
-
-def house_zone(name: str, local_time: Path = LOCAL_TIME) -> tzinfo:
-    """Return the time zone `name` (IANA), or the system's own where it is empty.
-
-    Raises `ValueError` for a name that this machine does not know. A system without a
-    time zone lives by UTC.
-    """
-    if name:
-        try:
-            return zoneinfo.ZoneInfo(name)
-        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
-            raise ValueError(f"no time zone is called {name}") from error
-    try:
-        with local_time.open("rb") as stream:
-            return zoneinfo.ZoneInfo.from_file(stream)
-    except (OSError, ValueError):
-        return UTC
-
-
-def bounds(level: str, unix_s: int, zone: tzinfo) -> tuple[int, int]:
-    """Return start and end (unix seconds) of the bucket of `level` that holds `unix_s`."""
-    if level != "d1":
-        length_s = MINUTE_S if level == "m1" else HOUR_S
-        start_s = unix_s // length_s * length_s
-        return start_s, start_s + length_s
-    day = datetime.fromtimestamp(unix_s, zone).date()
-    start_s, end_s = (
-        int(datetime.combine(date, time(), zone).timestamp())
-        for date in (day, day + timedelta(days=1))
-    )
-    return start_s, end_s
 
 
 @dataclass(slots=True)
@@ -136,7 +74,7 @@ class Rollup:
         closed: list[Coarse] = []
         if unix_s >= self._bounds[1]:
             closed = self._close_minute()
-            self._bounds = bounds("m1", unix_s, self._zone)
+            self._bounds = bounds(MINUTES, unix_s, self._zone)
         self._rows.append((means, lasts))
         return closed
 
@@ -170,9 +108,9 @@ class Rollup:
             lasts,
         )
         self._rows = []
-        closed = [self._coarse("m1", minute)]
+        closed = [self._coarse(MINUTES, minute)]
         for level in self._shape.levels:
-            if level != "m1":
+            if level != MINUTES:
                 closed += self._add(level, minute)
         return closed
 
@@ -188,10 +126,12 @@ class Rollup:
         fields: dict[str, float] = {}
         sums = dict(zip(self._shape.means, bucket.sums, strict=True))
         for number, name in enumerate(self._shape.means):
-            fields[name] = sums[name] / bucket.count
-            if name == _RATIO[0]:
-                volt_amps = sums[_RATIO[2]]  # none at all: a meter shows a factor of 0 then
-                fields[name] = sums[_RATIO[1]] / volt_amps if volt_amps else 0.0
+            if name == RATIO[0]:
+                volt_amps = sums[RATIO[2]]  # none at all: a meter shows a factor of 0 then
+                fields[name] = sums[RATIO[1]] / volt_amps if volt_amps else 0.0
+            else:
+                fields[name] = sums[name] / bucket.count
+                fields[f"{name}_count"] = float(bucket.count)
             fields[f"{name}_min"] = bucket.minima[number]
             fields[f"{name}_max"] = bucket.maxima[number]
         lasts = zip(self._shape.lasts, bucket.lasts, strict=True)

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from pzem.history.levels import NS
 from pzem.host import COLDEST_C, HOTTEST_C
+from pzem.levels import NS
 from pzem.registers import AMPS, ENERGY_WH, POWER_FACTOR, VOLTS, WATTS, Quantity
 
 MEASUREMENT: Final = "ALL_SENSORS"

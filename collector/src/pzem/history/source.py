@@ -8,9 +8,9 @@ from functools import partial
 from typing import Any, Final, NamedTuple
 
 from pzem.history import ImportFailedError
-from pzem.history.levels import NS
 from pzem.history.original import CPU_FIELD, MEASUREMENT, fields_of
 from pzem.influx import Influx, quoted
+from pzem.levels import NS
 
 ROWS_A_QUERY: Final = 5000
 WINDOW_NS: Final = 6 * 3600 * NS

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from pzem.history import ImportFailedError
-from pzem.history.levels import LEVELS, NS
-from pzem.influx import Influx, InfluxError, Verdict, quoted
+from pzem.influx import Influx, Verdict, quoted
+from pzem.levels import LEVELS, NS, RAW
 
-RAW: Final = "raw"
 MARGIN_NS: Final = 24 * 3600 * NS
 """What would leave the raw level within a day goes to the coarser ones only."""
 
@@ -95,16 +94,8 @@ class Target:
         raise self._influx.error
 
     def memory_mb(self) -> float | None:
-        """Return the server's own memory in 10^6 bytes; None if it does not tell.
-
-        Measured, this is RssAnon and a dozen MB; files that are mapped are not in it.
-        Raises nothing: nothing depends on it.
-        """
-        try:
-            told = self._influx.statistics()["memstats"]
-            return (float(told["Sys"]) - float(told["HeapReleased"])) / 1e6
-        except (InfluxError, ValueError, TypeError, KeyError):
-            return None
+        """Return the server's own memory in 10^6 bytes; None if it does not tell."""
+        return self._influx.memory_mb()
 
     def live(self, meters: Iterable[str]) -> Live:
         """Look for the first live readings; only they have a frequency."""

@@ -9,6 +9,7 @@ from collections import deque
 from typing import Final
 
 from pzem.influx.client import Influx, InfluxError, Verdict
+from pzem.levels import LONGEST_BUCKET_S
 from pzem.spool import Delivery, Erasure, Placement, Spool
 
 FIRST_RETRY_S: Final = 1.0
@@ -199,7 +200,11 @@ class Writer(threading.Thread):
             log.warning("%d minutes shown provisionally may lie among true ones", minutes)
         else:
             for name in erasure.measurements:
-                self._influx.query(f"DELETE FROM {_quoted(name)} WHERE {span}")  # noqa: S608
+                since = f"time >= {self._free_from_s(name, erasure.first_s)}s"
+                self._influx.query(
+                    f"DELETE FROM {_quoted(name)} "  # noqa: S608
+                    f"WHERE {since} AND time <= {erasure.last_s}s"
+                )
             if erasure.steps_aside:
                 log.info("%d minutes shown provisionally step aside for true ones", minutes)
             else:
@@ -208,6 +213,20 @@ class Writer(threading.Thread):
                     minutes,
                 )
         self._spool.erased(erasure)
+
+    def _free_from_s(self, name: str, first_s: int) -> int:
+        """Return from when on nothing true lies before `first_s`, a day before at most.
+
+        DELETE takes the points of every level. Those of a minute, an hour or a day that began
+        there are made of nothing but what is erased.
+        """
+        rows = self._influx.query(
+            f"SELECT * FROM {_quoted(name)} "  # noqa: S608
+            f"WHERE time < {first_s}s ORDER BY time DESC LIMIT 1"
+        )
+        if not rows:
+            return first_s
+        return max(int(rows[0]["time"]) + 1, first_s - LONGEST_BUCKET_S)
 
     def _is_all_provisional(self, span: str) -> bool:
         question = f"SELECT count(cycle_s) AS slots, count(provisional) AS marked FROM collector WHERE {span}"  # noqa: E501, S608
