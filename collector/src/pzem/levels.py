@@ -40,7 +40,7 @@ RATIO: Final = ("power_factor", "watts", "volt_amps")
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What a measurement consists of, and into which levels it goes."""
+    """What a measurement consists of. It goes into all levels."""
 
     measurement: str
     tags: tuple[str, ...] = ()
@@ -48,7 +48,6 @@ class Shape:
     flags: tuple[str, ...] = ()
     lasts: tuple[str, ...] = ()
     largest: tuple[str, ...] = ()
-    levels: tuple[str, ...] = LEVELS
 
     @property
     def weighted(self) -> tuple[str, ...]:
@@ -67,18 +66,18 @@ ORIGINAL_METER: Final = replace(
     METER, means=("volts", "amps", "watts", "volt_amps", "power_factor"), flags=()
 )
 """As much of it as the original build guide has recorded."""
-HOST: Final = Shape("host", means=("cpu_celsius",), levels=(MINUTES,))
+HOST: Final = Shape("host", means=("cpu_celsius",))
 SHAPES: Final = (
     METER,
-    Shape("meter_state", ("meter",), largest=("state",), lasts=("reason",), levels=(MINUTES,)),
+    Shape("meter_state", ("meter",), largest=("state",), lasts=("reason",)),
     Shape(
         "house",
         means=("watts", "volt_amps", "volts_difference", "imbalance"),
         flags=("utility_on", "generator_on"),
     ),
     Shape("generator", means=("load",), lasts=("hours", "hours_since_service")),
-    Shape("alarm_state", ("kind", "meter"), flags=("active",), levels=(MINUTES,)),
-    Shape("collector", means=("cycle_s", "lateness_s", "waiting_cycles"), levels=(MINUTES,)),
+    Shape("alarm_state", ("kind", "meter"), flags=("active",)),
+    Shape("collector", means=("cycle_s", "lateness_s", "waiting_cycles")),
     HOST,
 )
 """Every measurement that has coarser levels."""

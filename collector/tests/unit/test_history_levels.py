@@ -100,11 +100,12 @@ def test_without_any_power_the_factor_is_zero_as_a_meter_shows_it() -> None:
     assert "lifetime_wh" not in minute.fields
 
 
-def test_the_processor_has_minutes_only() -> None:
+def test_each_level_is_closed_by_the_first_point_after_it() -> None:
     rollup = Rollup(HOST, UTC)
     closed = [rollup.take(hour * 3600 * NS, (40.0 + hour,)) for hour in range(3)]
     closed.append(rollup.so_far())
-    assert [[c.level for c in some] for some in closed] == [[], ["m1"], ["m1"], ["m1"]]
+    levels = [[c.level for c in some] for some in closed]
+    assert levels == [[], ["m1"], ["m1", "h1"], ["m1", "h1", "h1", "d1"]]
 
 
 points = st.lists(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import tzinfo
 from typing import Any, NamedTuple
 
-from pzem.levels import MINUTES, NS, RATIO, Shape, bounds
+from pzem.levels import DAYS, HOURS, MINUTES, NS, RATIO, Shape, bounds
 
 
 class Coarse(NamedTuple):
@@ -109,9 +109,8 @@ class Rollup:
         )
         self._rows = []
         closed = [self._coarse(MINUTES, minute)]
-        for level in self._shape.levels:
-            if level != MINUTES:
-                closed += self._add(level, minute)
+        for level in (HOURS, DAYS):
+            closed += self._add(level, minute)
         return closed
 
     def _add(self, level: str, minute: _Bucket) -> list[Coarse]:

@@ -163,12 +163,10 @@ class Rollup:
         day = bounds(DAYS, start_s, self._zone)
         is_of_hours = not any(edge_s % HOUR_S for edge_s in day)
         for shape in SHAPES:
-            if HOURS in shape.levels:
-                for piece in _pieces(first_s, last_s):
-                    self._run(statements.hours(shape, self._database, *piece))
-            if DAYS in shape.levels:
-                finer = HOURS if is_of_hours else MINUTES
-                self._run(statements.day(shape, self._database, finer, *day))
+            for piece in _pieces(first_s, last_s):
+                self._run(statements.hours(shape, self._database, *piece))
+            finer = HOURS if is_of_hours else MINUTES
+            self._run(statements.day(shape, self._database, finer, *day))
         self._energies.settle(start_s, end_s)
 
     def _run(self, texts: Iterable[str]) -> None:

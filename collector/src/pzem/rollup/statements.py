@@ -18,28 +18,32 @@ def minutes(shape: Shape, database: str, raw: str, start_s: int, end_s: int) -> 
     return f"SELECT {_columns(_from_readings(shape))} INTO {target} FROM {source}{buckets}"  # noqa: S608 - quoted
 
 
-def hours(shape: Shape, database: str, start_s: int, end_s: int) -> tuple[str, str]:
+def hours(shape: Shape, database: str, start_s: int, end_s: int) -> Iterator[str]:
     """Return what makes hours of minutes."""
     buckets = f"{_within(start_s, end_s)}{_group('time(1h)', shape)} fill(none)"
     return _coarser(shape, database, MINUTES, HOURS, buckets)
 
 
-def day(shape: Shape, database: str, source: str, start_s: int, end_s: int) -> tuple[str, str]:
+def day(shape: Shape, database: str, source: str, start_s: int, end_s: int) -> Iterator[str]:
     """Return what makes the one day from `start_s` to `end_s` of the level `source`."""
     buckets = f"{_within(start_s, end_s)}{_group('', shape)}"  # one, stamped with its start
     return _coarser(shape, database, source, DAYS, buckets)
 
 
-def _coarser(shape: Shape, database: str, finer: str, level: str, buckets: str) -> tuple[str, str]:
-    """Return two statements: each term has the server go through the whole subquery anew."""
+def _coarser(shape: Shape, database: str, finer: str, level: str, buckets: str) -> Iterator[str]:
+    """Yield what goes through the finer level as it is, and what weighs it.
+
+    In one statement, each term would have the server go through the whole subquery anew.
+    """
     parts = [_count(name) for name in shape.weighted]
     parts += [f"{quoted(name)} * {_count(name)} AS {_sum(name)}" for name in shape.weighted]
     target, source = _table(shape, database, level), _table(shape, database, finer)
-    weighed = f"(SELECT {', '.join(parts)} FROM {source})"  # noqa: S608 - quoted
-    return (
-        f"SELECT {_columns(_edges(shape))} INTO {target} FROM {source}{buckets}",  # noqa: S608 - quoted
-        f"SELECT {_columns(_weighed(shape))} INTO {target} FROM {weighed}{buckets}",  # noqa: S608 - quoted
-    )
+    edges = _columns(_edges(shape))
+    yield f"SELECT {edges} INTO {target} FROM {source}{buckets}"  # noqa: S608 - quoted
+    if shape.weighted:
+        weighed = f"(SELECT {', '.join(parts)} FROM {source})"  # noqa: S608 - quoted
+        means = _columns(_weighed(shape))
+        yield f"SELECT {means} INTO {target} FROM {weighed}{buckets}"  # noqa: S608 - quoted
 
 
 def _from_readings(shape: Shape) -> Iterator[tuple[str, str]]:
