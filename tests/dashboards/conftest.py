@@ -44,6 +44,7 @@ def render(template: Path, **changes: object) -> Dashboard:
     environment = jinja2.Environment(
         autoescape=False,
         trim_blocks=True,
+        loader=jinja2.FileSystemLoader(template.parent),
         undefined=jinja2.StrictUndefined,
         **{f"{name}_string": mark for name, mark in delimiters.items()},
     )
@@ -52,6 +53,10 @@ def render(template: Path, **changes: object) -> Dashboard:
         "grafana_house_name": "my house",
         "grafana_datasource_uid": "some-uid",
         "grafana_datasource_interval_s": 5,
+        "grafana_raw_kept": "104w",
+        "grafana_nominal_volts": 120,
+        "grafana_generator_va": 3500,
+        "grafana_currency": "USD",
         "__grafana_timezone": "Europe/Berlin",
     }
     rendered = environment.from_string(template.read_text()).render(variables | changes)
