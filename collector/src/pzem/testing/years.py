@@ -106,7 +106,7 @@ class Years:
         watts = self._watts(unix_s)
         lines_a, lines_b = watts if away is None else (0.0, 0.0)
         from_generator = sum(watts) if away is not None else 0.0
-        hertz = 60.0 + 0.04 * (self._noise(unix_s // 20, 3) - 0.5)
+        hertz = 60.0 + 0.24 * (self._noise(unix_s // 20, 3) - 0.5)
         if away is not None:
             hertz += 1.4 - from_generator / 4000 + 0.5 * (self._noise(unix_s // 5, 4) - 0.5)
         sag = from_generator / 900 if away is not None else 0.0
@@ -120,7 +120,7 @@ class Years:
         readings = (
             self._reading(0, volts[0], lines_a, hertz, unix_s),
             self._reading(1, volts[1], lines_b, hertz, unix_s),
-            self._reading(2, sum(volts), from_generator, hertz, unix_s),
+            self._reading(2, volts[0], from_generator, hertz, unix_s),
         )
         found = []
         for name, reading in zip(self.names, readings, strict=True):
@@ -268,8 +268,8 @@ class Years:
             while at_s < end_s:
                 first_s, next_s = self._period(period, at_s)
                 for number, name in enumerate(self.names):
-                    whole_wh = self._lifetime_wh(number, min(next_s, self.end_s))
-                    wh = whole_wh - self._lifetime_wh(number, max(first_s, self.start_s))
+                    whole_wh = self._lifetime_wh(number, next_s)
+                    wh = whole_wh - self._lifetime_wh(number, first_s)
                     fields: Fields = {"wh": round(wh, 3), "lifetime_wh": round(whole_wh, 3)}
                     tags = (("meter", name), ("period", period))
                     yield _line(Point(ENERGY, tags, fields), first_s)
@@ -310,7 +310,8 @@ class Years:
         return counted
 
     def _lifetime_wh(self, number: int, unix_s: int) -> float:
-        hour, within_s = divmod(unix_s - self.start_s, HOUR_S)
+        within = min(max(unix_s, self.start_s), self.end_s)
+        hour, within_s = divmod(within - self.start_s, HOUR_S)
         of_meter = self._hourly_wh[number]
         return of_meter[hour] + (of_meter[hour + 1] - of_meter[hour]) * within_s / HOUR_S
 
