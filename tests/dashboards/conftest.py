@@ -7,6 +7,7 @@ import json
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -69,6 +70,20 @@ def targets(panel: Panel) -> list[dict[str, Any]]:
     return [target for target in panel["targets"] if "query" in target]
 
 
+def filled(query: str, start_s: int, end_s: int, interval: str = "10s") -> str:
+    """Return `query` with what Grafana fills in for a range of time."""
+    for macro, value in (
+        ("$timeFilter", f"time >= {start_s}s and time <= {end_s}s"),
+        ("$__interval", interval),
+        ("${__from:date:iso}", f"{datetime.fromtimestamp(start_s, UTC):%Y-%m-%dT%H:%M:%S.000Z}"),
+        ("${__from}", f"{start_s}000"),
+        ("${__to}", f"{end_s}000"),
+    ):
+        query = query.replace(macro, value)
+    assert "$" not in query.replace(")$/", ")/"), "a macro that this test does not fill in"
+    return query
+
+
 @dataclass(frozen=True)
 class Database:
     """A database of its own in the real server."""
@@ -84,16 +99,11 @@ class Database:
         with urllib.request.urlopen(request, timeout=30) as answer:
             assert answer.status == 204
 
-    def ask(self, query: str, *, start_s: int, end_s: int) -> list[dict[str, Any]]:
+    def ask(
+        self, query: str, *, start_s: int, end_s: int, interval: str = "10s"
+    ) -> list[dict[str, Any]]:
         """Run a query as Grafana would for a panel that shows that range of time."""
-        for macro, value in (
-            ("$timeFilter", f"time >= {start_s}s and time <= {end_s}s"),
-            ("$__interval", "10s"),
-            ("${__from}", f"{start_s}000"),
-        ):
-            query = query.replace(macro, value)
-        assert "$" not in query, "a macro that Grafana would fill in and this test does not"
-        return self.server.query(query, self.name)
+        return self.server.query(filled(query, start_s, end_s, interval), self.name)
 
 
 @pytest.fixture(scope="session")

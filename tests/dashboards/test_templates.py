@@ -13,6 +13,8 @@ COLUMNS: Final = 24
 SHARED: Final = "-- Dashboard --"
 """Grafana's name for what another panel of the same dashboard has got."""
 
+METERS: Final = r"\"meter\" (?:= '(\w+)'|=~ /\^\(([\w|]+)\)\$/)"
+
 HOUSES: Final = {
     "one-meter": {"grafana_meters": meters(1)},
     "three-meters": {"grafana_meters": meters(3)},
@@ -20,6 +22,8 @@ HOUSES: Final = {
     "no-generator": {"grafana_meters": [meters(5)[i] for i in (0, 3, 4)]},
     "own-supply": {"grafana_meters": [{**meter, "fed_from": "own"} for meter in meters(3)]},
     "slow": {"grafana_datasource_interval_s": 60},
+    "no-rating": {"grafana_generator_va": 0},
+    "readings-for-ever": {"grafana_raw_kept": "INF"},
 }
 
 
@@ -97,10 +101,12 @@ def test_every_meter_is_shown_by_its_label(dashboard: Dashboard) -> None:
         name
         for panel in dashboard["panels"]
         for target in targets(panel)
-        for name in re.findall(r"\"meter\" = '(\w+)'", target["query"])
+        for equal, among in re.findall(METERS, target["query"])
+        for name in (equal or among).split("|")
     }
     shown = {meter["name"]: meter["label"] for meter in meters(5)}
-    assert asked
+    is_about_generators = dashboard["uid"] == "generator"
+    assert asked or (is_about_generators and "Hours in all" not in words)
     for name in asked:
         assert repr(shown[name])[1:-1] in words
 
@@ -109,6 +115,22 @@ def test_nothing_of_a_house_is_in_the_template(template: Path) -> None:
     text = template.read_text()
     for word in ("mainA", "mainB", "'gen'", "Leg A", "house-power", "housePower", "Europe/"):
         assert word not in text
+
+
+def test_the_house_is_named(dashboard: Dashboard) -> None:
+    assert dashboard["title"].endswith(" my house")
+
+
+def test_every_page_leads_to_all_others(dashboard: Dashboard) -> None:
+    pages = {path.name.removesuffix(".json.j2") for path in TEMPLATES}
+    led_to = [link["url"].removeprefix("/d/") for link in dashboard["links"]]
+    assert sorted(led_to) == sorted(pages - {dashboard["uid"]})
+
+
+def test_a_panel_asks_each_question_once(dashboard: Dashboard) -> None:
+    for panel in dashboard["panels"]:
+        names = [target["refId"] for target in panel["targets"]]
+        assert len(set(names)) == len(names), panel["title"]
 
 
 def test_what_is_given_to_grafana_is_still_there(dashboard: Dashboard) -> None:

@@ -23,6 +23,7 @@ from pzem.influx import Influx, InfluxError, Verdict, Writer
 from pzem.levels import LEVELS, NS, ORIGINAL_METER, bounds
 from pzem.moment import Moment
 from pzem.rollup import Rollup, RollupError
+from pzem.rollup.events import Events
 from pzem.rollup.service import RETRY_S, SETTLE_EVERY, Service
 from pzem.spool import Block, Spool
 from pzem.testing.influxd import Influxd
@@ -521,3 +522,49 @@ def test_backfill_of_an_empty_database(
     with pytest.raises(SystemExit, match="2"):
         main(["rollup", "--config", str(config), "--to", "tomorrow"])
     assert "tomorrow is not a day" in capsys.readouterr().err
+
+
+# --- what happened
+
+
+def test_an_event_is_kept_in_days_and_follows_what_becomes_of_it(house: House) -> None:
+    reading = f"collector cycle_s=0.1 {NOON + 600}"
+    began = f'event,kind=outage began_at={NOON}.0,open=1.0,evidence="voltage" {NOON}'
+    run = f"event,kind=generator_run,meter=gen began_at={NOON}.0,open=1.0 {NOON}"
+    house.store([began, run, reading])
+    house.rollup.recent()
+    kept = {row["kind"]: row for row in house.rows("d1", "event")}
+    assert (kept["outage"]["open"], kept["outage"]["evidence"]) == (1, "voltage")
+    assert kept["generator_run"]["meter"] == "gen"
+    house.store([f"event,kind=outage open=0.0,back_at={NOON + 300}.0 {NOON}"])
+    house.rollup.recent()
+    (outage,) = (row for row in house.rows("d1", "event") if row["kind"] == "outage")
+    assert (outage["open"], outage["back_at"], outage["began_at"]) == (0, NOON + 300, NOON)
+    assert outage["evidence"] == "voltage"
+
+
+def test_events_that_are_kept_are_not_written_again(house: House) -> None:
+    house.store([f"collector cycle_s=0.1 {NOON}"])
+    house.store(f'event,kind=supply before="none",began_at={n}.0 {NOON - n}' for n in range(2500))
+    house.settle()
+    assert len(house.rows("d1", "event")) == 2500
+    house.influx.left = 2  # two questions, and no answer that has to be written
+    Events(house.influx, house.database).settle("raw")
+
+
+def test_an_old_event_is_found_by_the_daily_look_at_everything(house: House) -> None:
+    long_ago = NOON - 100 * DAY_S
+    house.store([f"collector cycle_s=0.1 {NOON}", f"event,kind=pi_off began_at=1.0 {long_ago}"])
+    house.rollup.recent()
+    house.settle(2 * DAY_S)
+    assert house.rows("d1", "event") == []
+    house.settle()
+    assert [row["time"] for row in house.rows("d1", "event")] == [long_ago]
+
+
+def test_an_erased_event_is_gone_for_ever(house: House) -> None:
+    house.store([f"collector cycle_s=0.1 {NOON}", f"event,kind=pi_off began_at=1.0 {NOON}"])
+    house.settle()
+    house.influx.query(f"DELETE FROM event WHERE time = {NOON}s")
+    house.settle()
+    assert house.rows("d1", "event") == []

@@ -30,11 +30,14 @@ from pzem.levels import (
 )
 from pzem.rollup import statements
 from pzem.rollup.energy import Bounds, Energies
+from pzem.rollup.events import Events
 
 ROLLED: Final = "rolled"
 READINGS: Final = "collector"
 PIECE_S: Final = 6 * HOUR_S
 """So much is made by one statement: the server holds all of its values in memory."""
+EVENTS_S: Final = 62 * 86_400
+"""Events that began longer ago are no longer expected to end."""
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +74,7 @@ class Rollup:
         self._zone = zone
         self._beat = beat
         self._energies = Energies(influx, database, zone, months)
+        self._events = Events(influx, database)
         self._raw = ""
 
     def open(self) -> None:
@@ -93,6 +97,7 @@ class Rollup:
         newest_s = self._newest_s()
         if newest_s is None:
             return
+        self._events.settle(self._raw, newest_s - EVENTS_S)
         end_s = bounds(MINUTES, newest_s, self._zone)[1]
         due = self._due(end_s - HOUR_S, end_s)
         if due:
@@ -106,6 +111,7 @@ class Rollup:
         """
         newest_s, oldest_s = self._newest_s(), self._oldest_s()
         if newest_s is not None and oldest_s is not None:
+            self._events.settle(self._raw, newest_s - EVENTS_S if span_s else 0)
             until_s = oldest_s if span_s is None else max(oldest_s, newest_s - span_s)
             start_s, end_s = bounds(DAYS, newest_s, self._zone)
             late: list[int] = []
