@@ -1,6 +1,7 @@
 """Grafana, or its stand-in, through the front door: what a browser of the house gets."""
 
 import pytest
+import yaml
 from testinfra.host import Host
 
 from appliance import METERS, Screens, screens, secret
@@ -86,8 +87,23 @@ def test_the_dashboard_is_there_and_is_the_first_thing_seen(
 ) -> None:
     status, found = grafana.ask("/api/search?type=dash-db", *viewer)
     assert status == 200
-    assert "Live" in " ".join(board["title"] for board in found)
+    uids = {board["uid"] for board in found}
+    assert uids == {"live", "history", "energy", "generator", "quality", "health"}
     status, home = grafana.ask("/api/dashboards/home", *viewer)
     assert status == 200
     titles = {board["title"] for board in found}
     assert home.get("redirectUri") or home["dashboard"]["title"] in titles
+
+
+def test_what_is_worth_an_email_is_provisioned(host: Host) -> None:
+    file = host.file("/etc/grafana/provisioning/alerting/house-power.yaml")
+    assert (file.user, file.group, file.mode) == ("root", "grafana", 0o640)
+    alerting = yaml.safe_load(file.content_string)
+    (group,) = alerting["groups"]
+    assert {"utility-lost", "generator-running", "nothing-stored"} <= {
+        rule["uid"] for rule in group["rules"]
+    }
+    sources = {query["datasourceUid"] for rule in group["rules"] for query in rule["data"]}
+    assert sources == {DATA_SOURCE, "__expr__"}
+    (point,) = alerting["contactPoints"]
+    assert point["receivers"][0]["settings"]["addresses"] == "owner@example.org"
